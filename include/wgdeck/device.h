@@ -1,0 +1,67 @@
+/* A WireGuard interface as one reading of it: no secret in it, only whether there is one. */
+#ifndef WGDECK_DEVICE_H
+#define WGDECK_DEVICE_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wgdeck/err.h"
+#include "wgdeck/key.h"
+#include "wgdeck/prefix.h"
+
+enum engine_kind { ENGINE_UNKNOWN, ENGINE_KERNEL, ENGINE_EMBEDDED, ENGINE_USERSPACE };
+const char *engine_kind_text(enum engine_kind kind); /* "unknown", "kernel", "embedded", "userspace" */
+enum engine_kind engine_kind_parse(const char *text); /* ENGINE_UNKNOWN if it is none of them */
+
+/* One [Peer]: what this node holds about another ("row"). */
+struct device_peer {
+    struct key public_key;
+    struct endpoint endpoint;       /* family 0: none */
+    int64_t handshake;              /* wall clock of the node, ns since 1970; 0: never */
+    uint64_t rx_bytes, tx_bytes;
+    uint16_t keepalive;             /* seconds, 0: off */
+    bool has_preshared;
+    uint8_t preshared_hash[KEY_HASH_SIZE]; /* key_hash; zero without one */
+    struct prefix *allowed;         /* sorted by prefix_compare, host bits clear; owned */
+    size_t allowed_count;
+};
+
+struct device {
+    char name[IFNAMSIZ];
+    enum engine_kind engine;
+    bool has_private;
+    struct key public_key;          /* zero without a private key */
+    uint16_t listen_port;
+    uint32_t fwmark;
+    struct device_peer *peers;      /* sorted by public key; owned */
+    size_t peer_count;
+};
+
+void device_free(struct device *device);              /* what it owns; the struct itself is the caller's */
+void device_copy(struct device *to, const struct device *from); /* deep; TO is overwritten */
+void device_sort(struct device *device);              /* brings peers and their prefixes into order */
+const struct device_peer *device_find_peer(const struct device *device, const struct key *public_key); /* or NULL; needs order */
+
+/* Where readings come from: the kernel's netlink, a userspace engine's UAPI socket. */
+struct device_source {
+    const char *name; /* "netlink", "uapi" */
+    /* Names of the WireGuard interfaces it has (malloc'd array of malloc'd strings). 0, or -1 with err. None is not an error. */
+    int (*list)(char ***names, size_t *count, struct err *err);
+    /* Read one interface. Private keys are turned to public ones and preshared keys to hashes inside, then wiped.
+     * 0, or -1 with err; -2 when a UAPI socket is there but nothing answers (the engine is dead). */
+    int (*read)(const char *name, const char *salt, struct device *device, struct err *err);
+};
+extern const struct device_source device_source_netlink;
+extern const struct device_source device_source_uapi;
+
+/* Parse what "wg show all dump" prints (wg(8)), after the shell has replaced the secrets: private key by "(none)" or "(hidden)",
+ * preshared key by "(none)" or the 32 hexadecimal digits of key_hash. Every field is checked; err names the line and the field.
+ * devices: malloc'd array, each sorted. 0, or -1. */
+int device_parse_dump(const char *bytes, size_t length, struct device **devices, size_t *count, struct err *err);
+
+/* The answer of a UAPI get (xplatform specification), from "key=value" lines up to the empty line. Pure; for the client and its fuzzer. */
+int device_parse_uapi(const char *name, const char *bytes, size_t length, const char *salt, struct device *device, struct err *err);
+
+#endif

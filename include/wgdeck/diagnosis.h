@@ -1,0 +1,93 @@
+/* From what was seen to links, faults and a verdict. Pure: no clock, no I/O; the same input gives the same output.
+ * The rules, signatures and their order: reference/faults.md; each fault has its entry in wgdeck-faults(7). */
+#ifndef WGDECK_DIAGNOSIS_H
+#define WGDECK_DIAGNOSIS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wgdeck/mesh.h"
+#include "wgdeck/observed.h"
+
+enum link_state { LINK_LIVE, LINK_LATE, LINK_IDLE, LINK_DEAD, LINK_NEVER, LINK_HALF, LINK_UNKNOWN };
+enum direction_state { DIRECTION_OK, DIRECTION_BLOCKED, DIRECTION_UNKNOWN };
+enum link_path { PATH_DIRECT, PATH_HUB, PATH_RELAY };
+enum node_state { NODE_UP, NODE_DEGRADED, NODE_DOWN, NODE_UNREACHABLE };
+enum severity { SEVERITY_INFO, SEVERITY_WARNING, SEVERITY_ERROR };
+enum verdict { VERDICT_OK, VERDICT_WARNING, VERDICT_FAULT, VERDICT_UNKNOWN };
+
+const char *link_state_text(enum link_state state);           /* "live", "late", ... (DESIGN 5, status --json) */
+const char *direction_state_text(enum direction_state state);
+const char *link_path_text(enum link_path path);
+const char *node_state_text(enum node_state state);
+const char *severity_text(enum severity severity);
+const char *verdict_text(enum verdict verdict);
+
+/* Every kind of fault, one row each: the ids are a contract. The manual, --help and the tests read this table. */
+struct fault_kind {
+    const char *id;            /* "peer-missing" */
+    const char *title;         /* "Peer missing" : a few words */
+    enum severity severity;    /* the usual one */
+    const char *meaning;       /* for the manual: what it is and what it does */
+    const char *detection;     /* for the manual: from what it is concluded, and what it cannot tell apart */
+    const char *remedy;        /* for the manual */
+    bool fixable;              /* wgdeck fix can (will) mend it */
+};
+extern const struct fault_kind fault_kinds[];
+extern const size_t fault_kind_count;
+const struct fault_kind *fault_kind_find(const char *id); /* or NULL */
+
+/* A link: nodes A < B (indices into mesh->nodes). Ages in ns by each node's own clock; -1: never or unknown. */
+struct link {
+    size_t a, b;
+    enum link_state state;
+    enum link_path path;
+    enum direction_state a_to_b, b_to_a;
+    const struct device_peer *a_row, *b_row; /* A's row for B, B's row for A; NULL if there is none or not known; borrowed from observed */
+    int64_t a_age, b_age;
+    int64_t rtt;               /* ns; -1 unknown */
+};
+
+struct fault {
+    const struct fault_kind *kind;
+    enum severity severity;
+    size_t nodes[2];           /* the node to look at first, then the other; SIZE_MAX if none */
+    bool directed;             /* then the direction is nodes[0] -> nodes[1] as said below */
+    size_t from, to;           /* of the direction that suffers; SIZE_MAX if not directed */
+    char *summary;             /* one sentence, names and values in it */
+    char **evidence;           /* each a line: what was seen, where */
+    size_t evidence_count;
+    char *remedy;              /* what to do here, with the command where there is one */
+    char **consequences;       /* other things that this explains, one line each */
+    size_t consequence_count;
+    int64_t since;             /* deck's wall clock, 0 unknown */
+};
+
+struct node_summary {
+    enum node_state state;
+    const struct device *device; /* judged by; NULL; borrowed */
+    size_t rows, live;           /* rows held; links live */
+    uint64_t rx_bytes, tx_bytes;
+};
+
+struct diagnosis {
+    enum verdict verdict;
+    struct node_summary *nodes;  /* as mesh->nodes */
+    size_t node_count;
+    struct link *links;          /* ordered by a, then b: wanted ones and those that rows tell of */
+    size_t link_count;
+    struct fault *faults;        /* root causes: worst first, then by node order */
+    size_t fault_count;
+    int64_t at;                  /* newest observation's time */
+};
+
+/* BEFORE: an older reading of the same nodes (for counter differences), or NULL. Both must outlive the diagnosis.
+ * Strings in it are safe to show. Never fails: what is not known is unknown. */
+struct diagnosis *diagnose(const struct mesh *mesh, const struct observed *now, const struct observed *before);
+void diagnosis_free(struct diagnosis *diagnosis);
+
+/* status --json, schema 1 (DESIGN 5), whole. */
+void diagnosis_to_json(const struct mesh *mesh, const struct observed *observed, const struct diagnosis *diagnosis, struct json *json);
+
+#endif

@@ -1,0 +1,32 @@
+/* What runs on a node: the observation of it, and the helper's side of the SSH channel (wgdeck node). */
+#ifndef WGDECK_NODE_H
+#define WGDECK_NODE_H
+
+#include <stdbool.h>
+
+#include "wgdeck/err.h"
+#include "wgdeck/observed.h"
+
+struct node_observer; /* keeps netlink sockets and what has not changed since the last reading */
+
+/* ROOT "" for the system itself; tests give another folder for /etc/wireguard and /proc/sys. */
+struct node_observer *node_observer_new(const char *root, struct err *err);
+void node_observer_free(struct node_observer *observer);
+/* One reading into OBSERVATION (cleared first; the deck's fields stay unset). SALT as in key_hash. What cannot be
+ * looked at is said in skipped; only a failure of everything is -1. */
+int node_observe(struct node_observer *observer, const char *salt, struct observation *observation, struct err *err);
+
+/* Serve JSON lines on two descriptors until end of input (DESIGN section 6). Requests:
+ *   {"id":1,"op":"hello"}                                -> {"id":1,"ok":true,"version":"...","system":"x86_64"}
+ *   {"id":2,"op":"observe","salt":"64 hex"}              -> {"id":2,"ok":true,"observation":{...}}
+ *   {"id":3,"op":"observe","salt":"...","every":2}       -> the same, then {"id":3,"event":"change","change":{...}} whenever something differs, and
+ *                                                           {"id":3,"event":"same","node_time":...} when nothing does
+ *   {"id":4,"op":"stop","stop":3}                        -> {"id":4,"ok":true}
+ * Errors: {"id":N,"ok":false,"error":"..."}. A line over 1 MiB or that is not JSON ends the session with one error line. Returns the exit status. */
+int node_serve(int input, int output);
+
+/* The fixed commands that the deck runs over SSH (src/node/bootstrap.c). They contain no data; data is on stdin. */
+extern const char node_bare_command[];      /* reads one line "SALT" (64 hex) on stdin, prints the bare look */
+extern const char node_bootstrap_command[]; /* reads one line "MODE SHA256 SIZE SALT"; see src/node/bootstrap.c for the dialogue */
+
+#endif

@@ -1,0 +1,128 @@
+/* What was seen of the nodes: one struct observation per node and reading. Pure values, with their JSON form
+ * (the helper's answers and the recordings are the same bytes), changes between two readings, and the text of a bare look. */
+#ifndef WGDECK_OBSERVED_H
+#define WGDECK_OBSERVED_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wgdeck/buf.h"
+#include "wgdeck/device.h"
+#include "wgdeck/err.h"
+#include "wgdeck/json.h"
+
+/* A network interface of the node, WireGuard or not. */
+struct observed_link {
+    char name[IFNAMSIZ];
+    char kind[16];                /* "wireguard", "tun", "bridge", ""... as ip -d link shows */
+    uint32_t mtu;
+    bool up;                      /* IFF_UP */
+    uint64_t rx_packets, tx_packets, rx_errors, tx_errors, rx_dropped, tx_dropped, rx_frame_errors;
+    struct prefix *addresses;     /* with host bits; owned */
+    size_t address_count;
+};
+
+/* The kernel's answer to "where would a packet to this address go?": one for each row's endpoint and each allowed prefix
+ * (its address itself for a host prefix, else the first address inside). */
+struct observed_route {
+    struct address to;
+    char device[IFNAMSIZ];        /* "" when unreachable */
+    uint32_t mtu;                 /* of the route, else of the device; 0 unknown */
+};
+
+/* A route of the node's tables, to find collisions and shadowing (table all, without local and multicast). */
+struct observed_table_route {
+    struct prefix to;             /* length 0: default */
+    char device[IFNAMSIZ];
+    uint32_t table, metric;
+};
+
+/* The saved configuration of one interface; no secrets (wgquick.h). */
+struct observed_config {
+    char *path;                   /* "/etc/wireguard/wg0.conf"; owned */
+    uint32_t mode, folder_mode;   /* permission bits; owner must be root: owner_other says otherwise */
+    bool owner_other;
+    char *error;                  /* could not be read or parsed; then the rest is empty; owned */
+    struct device device;
+    char **endpoint_hosts;        /* as in wgquick.h, per row; may be NULL as a whole; owned */
+    struct prefix *addresses;
+    size_t address_count;
+    uint32_t mtu;
+    bool table_off, listen_port_given, save_config;
+};
+
+enum observed_reach {
+    REACH_UNKNOWN,  /* not asked yet */
+    REACH_OK,
+    REACH_FAILED,   /* no SSH, or no answer in time; error says in which phase and why */
+    REACH_GARBLED,  /* it answered, and the answer cannot be used */
+};
+
+struct observation {
+    enum observed_reach reach;
+    char *error;                  /* one safe line; NULL when REACH_OK; owned */
+    int64_t at;                   /* deck's wall clock when the reading arrived, ns */
+    int64_t node_time;            /* node's wall clock in the same reading, ns; ages of handshakes are taken from it */
+    int64_t clock_offset;         /* node's clock minus deck's, ns, estimated at the middle of the request */
+    int64_t clock_uncertainty;    /* half the round trip, ns; INT64_MAX when unknown */
+    char *hostname, *kernel;      /* as the node says; owned; may be NULL */
+    char *version;                /* of the helper; NULL after a bare look */
+    char *seen_from;              /* the address the node's sshd saw the deck at ($SSH_CONNECTION), or NULL; owned */
+    char *reached_at;             /* the node's own address in that connection, or NULL; owned */
+    char *dialled;                /* the address the deck connected to, or NULL (through a jump host); owned */
+    bool privileged;              /* rows and configurations could be read */
+    char **skipped;               /* what could not be looked at and why, one line each; owned */
+    size_t skipped_count;
+    struct device *devices;       /* running WireGuard interfaces; owned */
+    size_t device_count;
+    char **dead_sockets;          /* names of interfaces with a UAPI socket that nothing answers, or a row of processes gone; owned */
+    size_t dead_socket_count;
+    struct observed_config *configs;
+    size_t config_count;
+    struct observed_link *links;
+    size_t link_count;
+    struct observed_route *routes;            /* sorted by address_compare */
+    size_t route_count;
+    struct observed_table_route *table_routes;
+    size_t table_route_count;
+    bool kernel_has_wireguard;                /* module loaded, or loadable */
+    int32_t forwarding4, forwarding6;         /* sysctl; -1 unknown */
+    char *generation;                         /* of the state applied there (DESIGN 8), or NULL */
+};
+
+/* All nodes at one time, in the order of the mesh's nodes. */
+struct observed {
+    struct observation *nodes;
+    size_t node_count;
+};
+
+struct observed *observed_new(size_t node_count);
+void observed_free(struct observed *observed);
+void observation_clear(struct observation *observation); /* frees what it owns; REACH_UNKNOWN after */
+void observation_copy(struct observation *to, const struct observation *from);
+/* The device to judge by: the one named NAME if given, else the only or the first one; NULL if none. */
+const struct device *observation_device(const struct observation *observation, const char *name);
+const struct observed_link *observation_link(const struct observation *observation, const char *name);
+const struct observed_config *observation_config(const struct observation *observation, const char *interface);
+const struct observed_route *observation_route(const struct observation *observation, const struct address *to);
+
+/* JSON form, schema 1; see tests/golden for examples. The deck's own fields (reach, at, clock_*, dialled) are not in what a node sends,
+ * and are ignored when a node sends them (from_json with trusted false); recordings carry them (trusted true).
+ * Everything is checked: counts, lengths, ranges, names; all strings are made safe. At most 64 MiB and 100,000 rows. */
+void observation_to_json(const struct observation *observation, bool with_deck_fields, struct json *json, const char *key);
+int observation_from_json(const cJSON *object, bool trusted, struct observation *observation, struct err *err);
+
+/* Changes: an object with only what differs (a row that did not change costs no byte), and its merging into the older reading.
+ * Returns true if anything but node_time differs. */
+bool observation_change_to_json(const struct observation *before, const struct observation *now, struct json *json, const char *key);
+int observation_merge(struct observation *observation, const cJSON *change, struct err *err);
+
+/* The answer of a bare look: sections as src/node/bare.sh prints them (their format is documented there). */
+int observation_from_bare(const char *bytes, size_t length, struct observation *observation, struct err *err);
+
+/* Replace every key by another one, the same for the same key, derived with SALT; for recordings. */
+void observation_hide_keys(struct observation *observation, const char *salt);
+
+#endif
