@@ -1,7 +1,8 @@
 # wgdeck: one program, linked two ways (DESIGN: build/wgdeck for the operator's machine, build/wgdeck-<machine> for nodes).
 #   make            both programs            make deps     what is needed to build and test (Debian 12)
 #   make check      the whole test suite     make demo     a lab of real hosts on this machine, and the mesh in it
-#   make bench      figures, as ratios       make asan|tsan|fuzz|lint      V=1 shows the commands
+#   make bench      figures, as ratios       make install  DESTDIR and PREFIX are honoured
+#   make unit|asan|tsan|fuzz|lint            parts of the suite          V=1 shows the commands
 BUILD   ?= build
 PREFIX  ?= /usr/local
 CC      ?= gcc
@@ -27,12 +28,15 @@ HARD  += -D_FORTIFY_SOURCE=2
 else
 OPT   := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
 endif
+ifneq ($(FUZZ),)
+OPT   += -fsanitize=fuzzer-no-link
+endif
 CPPFLAGS += -Iinclude -I$(BUILD)/include -D_GNU_SOURCE $(shell pkg-config --cflags-only-I libnl-3.0 2>/dev/null)
 CFLAGS   += -std=gnu11 $(OPT) $(HARD) $(WARN)
 LDFLAGS  += -pie -Wl,-z,relro,-z,now -pthread
 LIBS     := -lssh -lcrypto -lsodium -lcjson -lev -lnl-genl-3 -lnl-route-3 -lnl-3 -lncursesw -ltinfo
 
-CJSON    := $(BUILD)/cjson/libcjson.a
+CJSON    := .deps/cjson/libcjson.a
 STATIC_LIBS := -lssh -lcrypto -lsodium $(CJSON) -lev -lnl-route-3 -lnl-genl-3 -lnl-3 -lncursesw -ltinfo -lz -lm
 
 SOURCES  := $(filter-out src/static/%,$(wildcard src/*/*.c))
@@ -43,8 +47,19 @@ DYNAMIC_PROGRAM := $(BUILD)/wgdeck
 STATIC_PROGRAM  := $(BUILD)/wgdeck-$(MACHINE)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*_test.c))
 
-.PHONY: all unit clean
+.PHONY: all deps check demo bench asan tsan fuzz lint unit install clean distclean FORCE
 all: $(DYNAMIC_PROGRAM) $(STATIC_PROGRAM)
+
+$(CJSON):
+	$(Q)CJSON=$(CJSON) CC='$(CC)' tools/deps
+
+# Written only when the version changes, so that nothing is built again for it.
+$(BUILD)/include/wgdeck/version.h: FORCE
+	@mkdir -p $(@D)
+	@printf '/* Made by the Makefile. */\n#define WGDECK_VERSION "%s"\n' '$(VERSION)' | cmp -s - $@ || \
+	    printf '/* Made by the Makefile. */\n#define WGDECK_VERSION "%s"\n' '$(VERSION)' > $@
+
+$(OBJECTS): | $(BUILD)/include/wgdeck/version.h
 
 $(BUILD)/obj/%.o: src/%.c
 	@mkdir -p $(@D)
@@ -68,10 +83,70 @@ $(BUILD)/tests/%: tests/unit/%.c $(LIBRARY)
 	$(SAY) TEST $@
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Isrc $(LDFLAGS) -MMD -MP -o $@ $< $(LIBRARY) $(LIBS) -lcmocka
 
-unit: $(UNIT_TESTS)
-	$(Q)for t in $^; do $$t || exit 1; done
+unit-programs: $(UNIT_TESTS)
+
+# Fuzzers: clang's libFuzzer, the parsers' objects built with it, in a folder of their own.
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz-programs: $(FUZZERS)
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIBRARY)
+	@mkdir -p $(@D)
+	$(SAY) FUZZ $@
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -MMD -MP -o $@ $< $(LIBRARY) $(LIBS)
+
+# --- For people. Each installs what it needs first (as root), so that it works on a fresh Debian 12.
+
+deps:
+	$(Q)tools/deps build lab test
+
+check:
+	$(Q)tools/deps build lab test
+	$(Q)$(MAKE) --no-print-directory all manuals unit-programs
+	$(Q)$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined unit-programs
+	$(Q)$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang SANITIZE=address,undefined FUZZ=1 fuzz-programs
+	$(Q)tests/check $(BUILD)
+
+unit: unit-programs
+	$(Q)tests/check $(BUILD) unit
+
+asan:
+	$(Q)$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined all unit-programs
+	$(Q)tests/check $(BUILD) asan
+
+tsan:
+	$(Q)$(MAKE) --no-print-directory BUILD=build-tsan SANITIZE=thread unit-programs
+	$(Q)tests/check build-tsan unit
+
+# FUZZ_SECONDS=600 make fuzz: longer; what was found is in build-fuzz/.
+fuzz:
+	$(Q)$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang SANITIZE=address,undefined FUZZ=1 fuzz-programs
+	$(Q)FUZZ_SECONDS=$${FUZZ_SECONDS:-60} tests/check $(BUILD) fuzz
+
+lint: manuals
+	$(Q)tests/check $(BUILD) lint
+	$(Q)cppcheck --quiet --enable=warning,portability --inline-suppr --error-exitcode=1 -Iinclude src
+
+demo:
+	$(Q)tools/deps build lab
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD=$(BUILD) tests/lab/demo
+
+bench:
+	$(Q)tools/deps build lab test bench
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD=$(BUILD) tests/bench/run
+
+install: all manuals
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/wgdeck
+	install -m 755 $(DYNAMIC_PROGRAM) $(DESTDIR)$(PREFIX)/bin/wgdeck
+	install -m 755 $(STATIC_PROGRAM) $(DESTDIR)$(PREFIX)/lib/wgdeck/wgdeck-$(MACHINE)
+	for page in $(BUILD)/man/*.[1-8]; do \
+	    install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
+	install -D -m 644 $(BUILD)/completions/wgdeck.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/wgdeck
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) build-asan build-tsan build-fuzz
+
+distclean: clean
+	rm -rf .deps
 
 -include $(OBJECTS:.o=.d) $(STATIC_ONLY:.o=.d) $(UNIT_TESTS:=.d)
