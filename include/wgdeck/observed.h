@@ -13,6 +13,13 @@
 #include "wgdeck/err.h"
 #include "wgdeck/json.h"
 
+/* What a reading may hold at most; a node that has more leaves the rest out and says so in skipped. */
+enum {
+    OBSERVED_ROWS_MAX = 100000,    /* rows, running; and the same number saved */
+    OBSERVED_ROUTES_MAX = 200000,  /* of each kind */
+    OBSERVED_TEXT_MAX = 4096,      /* bytes of a string */
+};
+
 /* A network interface of the node, WireGuard or not. */
 struct observed_link {
     char name[IFNAMSIZ];
@@ -101,7 +108,11 @@ struct observed {
 struct observed *observed_new(size_t node_count);
 void observed_free(struct observed *observed);
 void observation_clear(struct observation *observation); /* frees what it owns; REACH_UNKNOWN after */
-void observation_copy(struct observation *to, const struct observation *from);
+void observation_copy(struct observation *to, const struct observation *from); /* deep; TO is overwritten */
+/* Bring everything into the order that changes and lookups rely on (links and devices by name, routes by address, ...), each item once.
+ * Who fills an observation by hand calls it last; from_json and merge have done it. */
+void observation_sort(struct observation *observation);
+bool observation_equal(const struct observation *a, const struct observation *b, bool with_deck_fields); /* both in order */
 /* The device to judge by: the one named NAME if given, else the only or the first one; NULL if none. */
 const struct device *observation_device(const struct observation *observation, const char *name);
 const struct observed_link *observation_link(const struct observation *observation, const char *name);

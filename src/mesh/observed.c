@@ -1,0 +1,89 @@
+/* Observations as values: made, freed, copied, compared, looked up in. */
+#include "wgdeck/observed.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "observed_shape.h"
+#include "wgdeck/mem.h"
+
+struct observed *observed_new(size_t node_count)
+{
+    struct observed *observed = mem_alloc(1, sizeof *observed);
+    observed->nodes = mem_alloc(node_count, sizeof *observed->nodes);
+    observed->node_count = node_count;
+    for (size_t i = 0; i < node_count; i++)
+        observation_clear(&observed->nodes[i]); /* the members whose "unknown" is not zero */
+    return observed;
+}
+
+void observed_free(struct observed *observed)
+{
+    if (!observed)
+        return;
+    for (size_t i = 0; i < observed->node_count; i++)
+        observation_clear(&observed->nodes[i]);
+    free(observed->nodes);
+    free(observed);
+}
+
+void observation_clear(struct observation *observation)
+{
+    shape_clear(&observation_shape, observation);
+}
+
+void observation_copy(struct observation *to, const struct observation *from)
+{
+    shape_copy(&observation_shape, to, from);
+}
+
+void observation_sort(struct observation *observation)
+{
+    shape_order(&observation_shape, observation);
+}
+
+bool observation_equal(const struct observation *a, const struct observation *b, bool with_deck_fields)
+{
+    for (size_t i = 0; i < observation_shape.field_count; i++) {
+        const struct field *field = &observation_shape.fields[i];
+        if ((with_deck_fields || !field->deck) && !field_equal(field, a, b))
+            return false;
+    }
+    return true;
+}
+
+const struct device *observation_device(const struct observation *observation, const char *name)
+{
+    for (size_t i = 0; name && i < observation->device_count; i++)
+        if (strcmp(observation->devices[i].name, name) == 0)
+            return &observation->devices[i];
+    return !name && observation->device_count ? &observation->devices[0] : NULL;
+}
+
+const struct observed_link *observation_link(const struct observation *observation, const char *name)
+{
+    for (size_t i = 0; i < observation->link_count; i++)
+        if (strcmp(observation->links[i].name, name) == 0)
+            return &observation->links[i];
+    return NULL;
+}
+
+const struct observed_config *observation_config(const struct observation *observation, const char *interface)
+{
+    for (size_t i = 0; i < observation->config_count; i++)
+        if (strcmp(observation->configs[i].device.name, interface) == 0)
+            return &observation->configs[i];
+    return NULL;
+}
+
+static int compare_route(const void *to, const void *route)
+{
+    return address_compare(to, &((const struct observed_route *)route)->to);
+}
+
+const struct observed_route *observation_route(const struct observation *observation, const struct address *to)
+{
+    if (!observation->route_count)
+        return NULL;
+    return bsearch(to, observation->routes, observation->route_count, sizeof *observation->routes, compare_route);
+}
