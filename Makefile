@@ -47,7 +47,7 @@ DYNAMIC_PROGRAM := $(BUILD)/wgdeck
 STATIC_PROGRAM  := $(BUILD)/wgdeck-$(MACHINE)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*_test.c))
 
-.PHONY: all deps check demo bench asan tsan fuzz lint unit install clean distclean FORCE
+.PHONY: all deps check check-vm demo bench asan tsan fuzz lint unit install clean distclean FORCE
 all: $(DYNAMIC_PROGRAM) $(STATIC_PROGRAM)
 
 $(CJSON):
@@ -104,6 +104,12 @@ check:
 	$(Q)$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined unit-programs
 	$(Q)$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang SANITIZE=address,undefined FUZZ=1 fuzz-programs
 	$(Q)tests/check $(BUILD)
+
+# The kernel's own WireGuard, in a guest: the lab again, and what only a kernel can show.
+check-vm:
+	$(Q)tools/deps build lab test vm
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/vm/run $(BUILD) 'BUILD=$(BUILD) LAB_ENGINE=kernel tests/lab/run.py' 3600
 
 unit: unit-programs
 	$(Q)tests/check $(BUILD) unit
