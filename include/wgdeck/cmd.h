@@ -14,6 +14,12 @@ struct cmd_option {
     const char *name;        /* long form without the dashes */
     const char *argument;    /* what the value is, as shown ("FILE"), or NULL for a switch */
     const char *help;        /* one line; also the manual's */
+    const char *fallback;    /* what holds when it is not given, for help and manual; NULL: nothing to say */
+};
+
+struct cmd_exit {
+    int status;
+    const char *meaning; /* NULL in the row that ends the list */
 };
 
 /* What stands before the subcommand or among its options, for all of them. */
@@ -21,6 +27,7 @@ struct cmd_globals {
     const char *mesh_file;   /* -m */
     const char *ssh_config;  /* -F */
     const char *nodes;       /* -n */
+    bool ascii;              /* --ascii: no character beyond ASCII on the screen */
 };
 
 struct cmd {
@@ -32,8 +39,17 @@ struct cmd {
     const char *const *examples;      /* command lines, each followed by what it does; ends with NULL; may be NULL */
     bool hidden;             /* not for people */
     int (*run)(const struct cmd *cmd, const struct cmd_globals *globals, int argc, char **argv); /* argv[0] is the name */
+    bool judges;             /* exit statuses are STATUS_*: a usage error is STATUS_COULD_NOT_LOOK */
+    bool options_first;      /* options end at the first operand: what follows belongs to another program */
+    const struct cmd_exit *exits; /* NULL: 0, 1 and 2 as everywhere */
 };
 
-extern const struct cmd *const cmd_table[]; /* ends with NULL */
+extern const struct cmd *const cmd_table[];   /* ends with NULL */
+extern const char *const cmd_planned[];       /* names that DESIGN gives and that are not built yet; ends with NULL */
+extern const struct cmd_option cmd_global_options[]; /* ends with a row without name */
+extern const struct cmd_exit cmd_common_exits[], cmd_judging_exits[];
+
+/* The whole program: options of all commands, then the subcommand. Returns the exit status. */
+int cmd_main(int argc, char **argv);
 
 #endif

@@ -1,10 +1,7 @@
-/* The program's entry and the table of its subcommands. */
-#include <stdio.h>
+/* The program's entry. What it can do stands in table.c; how a command line is read, in options.c. */
+#include "wgdeck/cmd.h"
 
 int main(int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
-    fputs("wgdeck: no subcommand is built yet\n", stderr);
-    return 2;
+    return cmd_main(argc, argv);
 }

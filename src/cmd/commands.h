@@ -1,0 +1,10 @@
+/* Every subcommand; each is defined in the file of its name. The order of the table is that of the help. */
+#ifndef WGDECK_CMD_COMMANDS_H
+#define WGDECK_CMD_COMMANDS_H
+
+#include "wgdeck/cmd.h"
+
+extern const struct cmd cmd_status, cmd_doctor, cmd_adopt, cmd_exec, cmd_ssh, cmd_record, cmd_replay, cmd_show;
+extern const struct cmd cmd_genkey, cmd_pubkey, cmd_genpsk, cmd_node, cmd_help, cmd_version;
+
+#endif

@@ -1,0 +1,26 @@
+/* The table of subcommands: help, manual, completions and the dispatch read it. */
+#include <stddef.h>
+
+#include "commands.h"
+
+const struct cmd *const cmd_table[] = {
+    &cmd_status,
+    &cmd_doctor,
+    &cmd_adopt,
+    &cmd_exec,
+    &cmd_ssh,
+    &cmd_record,
+    &cmd_replay,
+    &cmd_show,
+    &cmd_genkey,
+    &cmd_pubkey,
+    &cmd_genpsk,
+    &cmd_help,
+    &cmd_version,
+    &cmd_node,
+    NULL,
+};
+
+const char *const cmd_planned[] = {
+    "tui", "init", "add", "remove", "set", "plan", "apply", "rotate", "fix", "export", "import", "invite", "join", "engine", "up", "down", NULL,
+};
