@@ -40,12 +40,14 @@ const char *conf_get(const struct conf *conf, size_t section_index, const char *
 /* The index of the section of this kind and name (name NULL: any), starting at FROM; SIZE_MAX if none. */
 size_t conf_find(const struct conf *conf, const char *kind, const char *name, size_t from);
 
-/* Changes. set: replaces the value in place, keeping indentation, spacing and the line's comment; adds the line at the section's
- * end (before trailing blank lines and comments) when there is none. VALUE NULL removes all lines of that key. Values with a line
- * break or NUL are refused (-1, err). */
+/* Changes. set: replaces the value in place, keeping indentation, spacing and the line's comment (where the key has several lines,
+ * the last; the others are removed); adds the line at the section's end (before trailing blank lines and comments) when there is none.
+ * VALUE NULL removes all lines of that key. A value that would not be read back the same (line break, '#', surrounding space, over-long)
+ * and a key that is no word are refused (-1, err). add: behind the key's last line, else at the section's end. */
 int conf_set(struct conf *conf, size_t section_index, const char *key, const char *value, struct err *err);
 int conf_add(struct conf *conf, size_t section_index, const char *key, const char *value, struct err *err); /* one more line of that key */
-size_t conf_add_section(struct conf *conf, const char *kind, const char *name); /* at the end, a blank line before; its index */
+/* At the end, a blank line before; its index. SIZE_MAX if kind or name cannot stand in a header. name may be NULL. */
+size_t conf_add_section(struct conf *conf, const char *kind, const char *name);
 void conf_remove_section(struct conf *conf, size_t section_index); /* with the comments directly above it */
 
 #endif
