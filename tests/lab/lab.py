@@ -81,24 +81,27 @@ class Node:
     def __repr__(self):
         return f"<{self.name}>"
 
-    def command(self, cmd, user=None, cwd=None, env=None):
+    def command(self, cmd, user=None, cwd=None, env=None, terminal=False):
         """The argv that runs cmd in here, for those who start it themselves.  The command gets SIGKILL when
-        nsenter ends, so that nobody who kills what he started leaves something behind."""
+        nsenter ends, so that nobody who kills what he started leaves something behind.  With terminal, nsenter
+        itself survives the ^C and ^\\ that are meant for the command."""
         if isinstance(cmd, str):
             cmd = ["sh", "-c", cmd]
         home = "/root" if user in (None, "root") else f"/home/{user}"
         names = {"PATH": PATH, "HOME": home, "USER": user or "root", "LOGNAME": user or "root",
                  "SHELL": "/bin/bash", "LANG": "C.UTF-8", **(env or {})}
         # The router shares its mount and pid namespaces with the supervisor; the same flags are right for it.
-        argv = ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "--"]
+        argv = ["env", "--ignore-signal=INT,QUIT"] if terminal else []
+        argv += ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "--"]
         argv += ["setpriv", "--pdeathsig", "KILL"]
         if user not in (None, "root"):
             argv += ["--reuid", user, "--regid", user, "--init-groups"]
-        return argv + ["env", "-i", "-C", str(cwd or home), *(f"{k}={v}" for k, v in names.items()), *map(str, cmd)]
+        argv += ["env", "-i", *(["--default-signal=INT,QUIT"] if terminal else []), "-C", str(cwd or home)]
+        return argv + [*(f"{k}={v}" for k, v in names.items()), *map(str, cmd)]
 
-    def popen(self, cmd, user=None, cwd=None, env=None, **more):
+    def popen(self, cmd, user=None, cwd=None, env=None, terminal=False, **more):
         """subprocess.Popen inside this machine; all of Popen's own arguments can be given."""
-        return subprocess.Popen(self.command(cmd, user, cwd, env), **more)
+        return subprocess.Popen(self.command(cmd, user, cwd, env, terminal), **more)
 
     def run(self, cmd, check=True, input=None, timeout=60, text=True, user=None, cwd=None, env=None, merge=False):
         """Run cmd (a list, or a string for sh -c) to its end inside this machine, not through ssh.

@@ -340,10 +340,10 @@ class Plan:
                          " chain post { type nat hook postrouting priority srcnat; policy accept;",
                          f"  oifname eth0 meta l4proto udp {udp}", "  oifname eth0 masquerade", " }", "}",
                          "table ip edge {",
-                         " chain in { type filter hook input priority filter; policy accept;",
+                         " chain inward { type filter hook input priority filter; policy accept;",
                          "  iifname eth0 ct state established,related accept",
                          "  iifname eth0 meta l4proto { tcp, udp } drop", " }",
-                         " chain fwd { type filter hook forward priority filter; policy accept;",
+                         " chain through { type filter hook forward priority filter; policy accept;",
                          "  iifname eth0 ct state new ct status & dnat != dnat drop", " }", "}"]) + "\n"
         sysctl = {"net/ipv4/ip_forward": "1"}
         late = {}
