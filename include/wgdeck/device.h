@@ -39,6 +39,8 @@ struct device {
     size_t peer_count;
 };
 
+bool device_name_is_valid(const char *name); /* as the kernel's rule for interface names, and printable ASCII only */
+
 void device_free(struct device *device);              /* what it owns; the struct itself is the caller's */
 void device_copy(struct device *to, const struct device *from); /* deep; TO is overwritten */
 void device_sort(struct device *device);              /* brings peers and their prefixes into order */
