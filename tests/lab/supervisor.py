@@ -207,8 +207,12 @@ def reap():
 
 
 def machine(m, plan, report, go):
-    """pid 1 of one host, gateway or operator.  Reports one line of JSON; then reaps for ever."""
+    """pid 1 of one host, gateway or operator.  Reports one line of JSON when it is up, and one more when its
+    keepalives are set (see Plan.keepalives); then reaps for ever."""
     result = {"name": m["name"]}
+
+    def tell():
+        os.write(report, (json.dumps(result) + "\n").encode())
     try:
         quiet_network()
         socket.sethostname(m["name"])
@@ -222,7 +226,7 @@ def machine(m, plan, report, go):
         elif m["kind"] == "host":
             authorize("/root", plan["ssh_public"], 0)
             result["host_key"] = host_key()
-        os.read(go, 1)                       # end of file: the router's side of all lines is there
+        os.read(go[0], 1)                    # end of file: the router's side of all lines is there
         ip_batch(m["ip"])
         set_sysctl(m["sysctl"])
         if m.get("nft"):
@@ -232,9 +236,13 @@ def machine(m, plan, report, go):
             start_sshd(m)
         if m.get("wg"):
             start_wireguard(m["wg"])
+            if m["wg"]["keepalives"]:
+                tell()
+                os.read(go[1], 1)            # end of file: all engines are up
+                tool(["wg", "set", m["wg"]["interface"], *m["wg"]["keepalives"]])
     except Exception:
         result["error"] = traceback.format_exc()[-3000:]
-    os.write(report, (json.dumps(result) + "\n").encode())
+    tell()
     os.close(report)
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
@@ -250,7 +258,8 @@ def start_machine(m, plan, report, go, close):
     if pid == 0:
         status = 1
         try:
-            os.close(close)
+            for fd in close:
+                os.close(fd)
             check(libc.unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET), "unshare")
             child = os.fork()
             if child == 0:
@@ -302,23 +311,27 @@ def boot(plan):
     ip_batch(["link set lo up"])
 
     report_r, report_w = os.pipe()
-    go_r, go_w = os.pipe()
+    gates = [os.pipe(), os.pipe()]           # closing the writing end lets all machines through
     pids = {}
     for m in plan["machines"]:
-        pids[m["name"]] = start_machine(m, plan, report_w, go_r, go_w)
+        pids[m["name"]] = start_machine(m, plan, report_w, [r for r, _ in gates], [w for _, w in gates])
     os.close(report_w)
-    os.close(go_r)
     ip_batch(lines_to(plan["machines"], pids))
     # Everything that other lab commands add goes into this table, so that one flush heals the network.
     tool(["nft", "-f", "-"], "table inet lab {\n chain forward {\n  type filter hook forward priority filter;\n }\n}\n")
-    os.close(go_w)
-    return collect(plan, pids, report_r)
-
-
-def collect(plan, pids, report):
     out = {name: {"pid": pid} for name, pid in pids.items()}
     out["router"] = {"pid": 1}
-    waiting, buffer = set(pids), b""
+    os.close(gates[0][1])
+    collect(out, set(pids), report_r)
+    os.close(gates[1][1])
+    collect(out, {m["name"] for m in plan["machines"] if m.get("wg") and m["wg"]["keepalives"]}, report_r)
+    return out
+
+
+def collect(out, waiting, report):
+    """Wait for one line of each that is waited for.  A line belongs to this round: no machine writes its second
+    before all have written their first."""
+    pids, buffer = set(waiting), b""
     end = time.monotonic() + DEADLINE + len(pids)
     while waiting:
         if not select.select([report], [], [], max(0, end - time.monotonic()))[0]:
@@ -333,8 +346,6 @@ def collect(plan, pids, report):
                 raise RuntimeError(f"{r['name']}: {r['error']}")
             waiting.discard(r["name"])
             out[r["name"]].update(r)
-    os.close(report)
-    return out
 
 
 def known_hosts(plan, state):

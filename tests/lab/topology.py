@@ -247,8 +247,15 @@ class Plan:
                         "endpoint": endpoint, "keepalive": keepalive})
         return out
 
+    def keepalives(self, a):
+        """Arguments of `wg set wg0` that set a's keepalives: given once all engines run, since a keepalive sends
+        an initiation at once, and when the other end is not up yet the next comes only 5 seconds later."""
+        return [w for r in self.rows(a) if r["keepalive"]
+                for w in ("peer", r["key"], "persistent-keepalive", str(r["keepalive"]))]
+
     def conf(self, a, full):
-        """a's wg0.conf: with wg-quick's own keys when full, otherwise as `wg setconf` reads it."""
+        """a's wg0.conf: with wg-quick's own keys when full, otherwise as `wg setconf` reads it, and without
+        keepalives."""
         text = ["[Interface]"]
         if full:
             text += [f"Address = {a.mesh[0]}/{self.network.prefixlen}",
@@ -263,7 +270,7 @@ class Plan:
             text.append("AllowedIPs = " + ", ".join(row["allowed"]))
             if row["endpoint"]:
                 text.append(f"Endpoint = {row['endpoint']}")
-            if row["keepalive"]:
+            if row["keepalive"] and full:
                 text.append(f"PersistentKeepalive = {row['keepalive']}")
         return "\n".join(text) + "\n"
 
@@ -372,7 +379,8 @@ class Plan:
             if self.mesh == "hub" and h.name == self.hub:
                 m["sysctl"] = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
             m["wg"] = {"interface": INTERFACE, "engine": h.engine or ["wireguard-go"], "log": self.log,
-                       "conf": self.conf(h, full=False), "ip": self._wg_batch(h)}
+                       "conf": self.conf(h, full=False), "ip": self._wg_batch(h),
+                       "keepalives": self.keepalives(h)}
             if self.saved:
                 m["files"][f"/etc/wireguard/{INTERFACE}.conf"] = [0o600, self.conf(h, full=True)]
         return m
