@@ -1,0 +1,174 @@
+/* The client of userspace engines: sockets NAME.sock in /var/run/wireguard, read with a deadline. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "uapi.h"
+#include "wgdeck/clock.h"
+#include "wgdeck/mem.h"
+
+enum { ANSWER_LIMIT = 64 << 20, READ_SIZE = 16384, DEAD = -2 };
+
+static const struct uapi_place system_place = {"/var/run/wireguard", 3 * CLOCK_SECOND, 20 * CLOCK_SECOND};
+
+/* "wg0" of "wg0.sock" if that is a socket; else NULL. */
+static char *socket_name(int folder, const char *entry)
+{
+    static const char suffix[] = ".sock";
+    size_t length = strlen(entry), cut = sizeof suffix - 1;
+    struct stat status;
+    if (length <= cut || strcmp(entry + length - cut, suffix) || fstatat(folder, entry, &status, 0) || !S_ISSOCK(status.st_mode))
+        return NULL;
+    char *name = mem_text_part(entry, length - cut);
+    if (device_name_is_valid(name))
+        return name;
+    free(name);
+    return NULL;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const char *const *first = a, *const *second = b;
+    return strcmp(*first, *second);
+}
+
+int uapi_list(const struct uapi_place *place, char ***names, size_t *count, struct err *err)
+{
+    size_t capacity = 0;
+    *names = NULL;
+    *count = 0;
+    DIR *folder = opendir(place->folder);
+    if (!folder)
+        return errno == ENOENT ? 0 : err_set(err, "%s: %s", place->folder, strerror(errno));
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        char *name = socket_name(dirfd(folder), entry->d_name);
+        if (!name)
+            continue;
+        MEM_GROW(*names, *count, capacity);
+        (*names)[(*count)++] = name;
+    }
+    closedir(folder);
+    if (*count > 1)
+        qsort(*names, *count, sizeof **names, compare_names);
+    return 0;
+}
+
+static int dead(const char *name, const char *path, const char *why, struct err *err)
+{
+    err_set(err, "%s: nothing answers at %s: %s (the engine is dead or stuck; restart it)", name, path, why);
+    return DEAD;
+}
+
+/* Until DEADLINE. 0; DEAD when it has passed. */
+static int wait_for(int descriptor, short events, int64_t deadline)
+{
+    for (;;) {
+        int64_t left = deadline - clock_steady();
+        if (left <= 0)
+            return DEAD;
+        struct pollfd entry = {.fd = descriptor, .events = events};
+        int ready = poll(&entry, 1, (int)(left / CLOCK_MILLISECOND) + 1);
+        if (ready > 0)
+            return 0;
+    }
+}
+
+/* A socket whose queue is full of unanswered calls says EAGAIN, and poll would not tell when that ends. */
+static int connect_until(int descriptor, const struct sockaddr_un *address, int64_t deadline)
+{
+    while (connect(descriptor, (const struct sockaddr *)address, sizeof *address)) {
+        if (errno != EAGAIN && errno != EINTR)
+            return -1;
+        if (clock_steady() > deadline) {
+            errno = ETIMEDOUT;
+            return -1;
+        }
+        poll(NULL, 0, 10);
+    }
+    return 0;
+}
+
+/* A descriptor, or -1 or DEAD. */
+static int open_socket(const struct uapi_place *place, const char *name, struct sockaddr_un *address, struct err *err)
+{
+    int length = snprintf(address->sun_path, sizeof address->sun_path, "%s/%s.sock", place->folder, name);
+    if (!device_name_is_valid(name) || length < 0 || (size_t)length >= sizeof address->sun_path)
+        return err_set(err, "'%.32s' is not the name of an interface", name);
+    address->sun_family = AF_UNIX;
+    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (descriptor < 0)
+        return err_set(err, "%s: %s", name, strerror(errno));
+    if (connect_until(descriptor, address, clock_steady() + place->silence) == 0)
+        return descriptor;
+    int reason = errno;
+    close(descriptor);
+    if (reason == ECONNREFUSED || reason == ETIMEDOUT)
+        return dead(name, address->sun_path, strerror(reason), err);
+    const char *advice = reason == EACCES || reason == EPERM ? " (log in as root, or allow sudo)" : "";
+    return err_set(err, "%s: %s: %s%s", name, address->sun_path, strerror(reason), advice);
+}
+
+static int receive(int descriptor, const struct uapi_place *place, struct uapi_parser *parser, const char *path, char *bytes)
+{
+    const char *name = parser->build.device.name;
+    int64_t end = clock_steady() + place->patience;
+    for (size_t total = 0; total < ANSWER_LIMIT;) {
+        int64_t silent = clock_steady() + place->silence;
+        if (wait_for(descriptor, POLLIN, silent < end ? silent : end))
+            return dead(name, path, total ? "it stopped in the middle of its answer" : "no answer in time", parser->err);
+        ssize_t got = recv(descriptor, bytes, READ_SIZE, 0);
+        if (got < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (got < 0 || (got == 0 && !total))
+            return dead(name, path, got < 0 ? strerror(errno) : "it hangs up without an answer", parser->err);
+        if (got == 0)
+            return 0;
+        total += (size_t)got;
+        int result = uapi_parser_feed(parser, bytes, (size_t)got);
+        if (result)
+            return result;
+    }
+    return err_set(parser->err, "%s: the engine's answer is larger than %d MiB", name, ANSWER_LIMIT >> 20);
+}
+
+int uapi_read(const struct uapi_place *place, const char *name, const char *salt, struct device *device, struct err *err)
+{
+    static const char request[] = "get=1\n\n";
+    struct sockaddr_un address = {0};
+    int descriptor = open_socket(place, name, &address, err);
+    if (descriptor < 0)
+        return descriptor;
+    struct uapi_parser parser;
+    char bytes[READ_SIZE]; /* secrets pass through it */
+    uapi_parser_start(&parser, name, salt, err);
+    int result;
+    if (send(descriptor, request, sizeof request - 1, MSG_NOSIGNAL) != (ssize_t)sizeof request - 1)
+        result = dead(name, address.sun_path, strerror(errno), err);
+    else
+        result = receive(descriptor, place, &parser, address.sun_path, bytes);
+    sodium_memzero(bytes, sizeof bytes);
+    close(descriptor);
+    int parsed = uapi_parser_end(&parser, result, device);
+    return result == DEAD ? DEAD : parsed;
+}
+
+static int list(char ***names, size_t *count, struct err *err)
+{
+    return uapi_list(&system_place, names, count, err);
+}
+
+static int read_device(const char *name, const char *salt, struct device *device, struct err *err)
+{
+    return uapi_read(&system_place, name, salt, device, err);
+}
+
+const struct device_source device_source_uapi = {"uapi", list, read_device};
