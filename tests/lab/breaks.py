@@ -6,6 +6,8 @@ drift) unless saved=True, which changes the file alike.  A host's public key mea
 Public methods are also the verbs of `lab break`; their arguments are converted by the annotations.
 """
 import ipaddress
+import os
+import pathlib
 import re
 import shutil
 import signal
@@ -14,6 +16,7 @@ import time
 import topology
 from topology import INTERFACE, LISTEN_PORT
 
+HERE = pathlib.Path(__file__).resolve().parent
 CONF = f"/etc/wireguard/{INTERFACE}.conf"
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
@@ -24,7 +27,7 @@ class Breaks:
     # ---- the underlay: rules in the router, where no host can see them -------------------------------------
 
     def _forward(self, *rules):
-        self.router.run(["nft", "-f", "-"], input="".join(f"add rule inet lab forward {r}\n" for r in rules))
+        self.router.run(["nft", "-f", "-"], input="".join(f"add rule inet lab broken {r}\n" for r in rules))
 
     def _addresses(self, name):
         """[(family, address)] under which the router knows it; a NATed host is its gateway there."""
@@ -80,17 +83,45 @@ class Breaks:
         """Nothing gets to the host and nothing from it."""
         self._forward(*(f"{m} drop" for m in self._from_to(None, host) + self._from_to(host, None)))
 
+    def _port(self, host):
+        """The router's interface towards a host, or towards its gateway."""
+        facts = self.host(host).facts
+        name, number = facts.name, facts.number
+        if facts.gateway:
+            name, number = facts.gateway, self.plan.gateways[facts.gateway]["number"]
+        return f"to-{name}" if len(name) <= 12 else f"to-{number}"
+
     def slow_line(self, host: str, rate: str = "10mbit"):
         """The line towards the host carries no more than this (tc's words), with a short queue."""
-        n = self.host(self.host(host).gateway or host)
-        port = f"to-{n.name}" if len(n.name) <= 12 else f"to-{self.host(host).number}"
-        self.router.run(["tc", "qdisc", "replace", "dev", port, "root", "tbf", "rate", rate, "burst", "32k",
-                         "latency", "50ms"])
+        self.router.run(["tc", "qdisc", "replace", "dev", self._port(host), "root", "tbf", "rate", rate,
+                         "burst", "32k", "latency", "50ms"])
+
+    def delay(self, src: str, dst: str = None, ms: int = 50, jitter: int = 0, reorder: int = 0):
+        """What src sends (to dst only, when given) arrives so much later, give or take jitter milliseconds; reorder
+        percent of it overtakes the rest.  One way: ask for both when both are meant."""
+        used = self.router.out(["ip", "-o", "link"])
+        number = next(i for i in range(1000) if f"delay{i}:" not in used)
+        tun, table = f"delay{number}", str(1000 + number)
+        self.router.spawn(["/usr/bin/python3", "-SsE", str(HERE / "relay.py"), tun, ms, jitter, reorder])
+        self._until(lambda: f" {tun}:" in self.router.out(["ip", "-o", "link"]), f"{tun} does not come up")
+        to = [["to", a] for _, a in self._addresses(dst)] if dst else [[], ["to", "::/0"]]
+        lines = [f"link set {tun} up", f"route add default dev {tun} table {table}",
+                 f"route add ::/0 dev {tun} table {table}"]
+        self.router.run(["ip", "-batch", "-"], input="\n".join(lines) + "\n")
+        for t in to:
+            self.router.run(["ip", "-6" if t and ":" in t[1] else "-4", "rule", "add", "pref", table,
+                             "iif", self._port(src), *t, "lookup", table])
 
     def heal_network(self):
-        """Take back all of the above that works in the router (slow_line excepted) or as a host's firewall."""
-        self.router.run(["nft", "flush", "chain", "inet", "lab", "forward"])
+        """Take back all of the above, in the router and as hosts' firewalls."""
+        self.router.run(["nft", "flush", "chain", "inet", "lab", "broken"])
+        for pid, argv in self.router.processes():
+            if any(a.endswith("/relay.py") for a in argv):
+                os.kill(pid, signal.SIGKILL)
+        self.router.run("for f in -4 -6; do ip $f rule | sed -n 's/^\\(1[0-9][0-9][0-9]\\):.*/\\1/p' |"
+                        " while read p; do ip $f rule del pref $p; done; done")
         for h in self.hosts:
+            self.router.run(f"tc qdisc del dev {self._port(h.name)} root 2>/dev/null; true")
             h.run("nft delete table inet lab-firewall 2>/dev/null; true")
 
     def firewall_mesh(self, host: str, port: int = 0):
@@ -432,7 +463,7 @@ class Breaks:
             raise ValueError(f"{host} is behind a NAT")
         net = self.plan.nets[h.provider][0]
         address = address or str(net[int(ipaddress.ip_address(h.address)) - int(net[0]) + 100 if h.number < 100 else 253])
-        old, gw, port = h.address, str(net[1]), (f"to-{host}" if len(host) <= 12 else f"to-{h.number}")
+        old, gw, port = h.address, str(net[1]), self._port(host)
         self.router.run(["ip", "-batch", "-"], input=f"route del {old}/32 dev {port}\nroute add {address}/32 dev {port}\n")
         h.run(["ip", "-batch", "-"], input=f"addr add {address}/32 dev eth0\naddr del {old}/32 dev eth0\n"
               f"route replace {gw}/32 dev eth0 scope link\nroute replace default via {gw} dev eth0\n")

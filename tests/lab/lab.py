@@ -130,7 +130,7 @@ class Node:
         if isinstance(cmd, str):
             cmd = ["sh", "-c", cmd]
         self.run(["sh", "-c", 'log=$1; shift; setsid setpriv --pdeathsig clear "$@" </dev/null >>"$log" 2>&1 &',
-                  "sh", log, *cmd], env=env)
+                  "sh", log, *map(str, cmd)], env=env)
 
     def write(self, path, data, mode=0o644):
         """Atomically: the file is there with its mode and content, or as it was."""
@@ -191,7 +191,7 @@ class Lab(Breaks):
     def __init__(self, hosts=3, *, binds=(), disk="512m", detached=False, **options):
         if isinstance(hosts, int):
             hosts = [f"n{i}" for i in range(1, hosts + 1)]
-        self.plan = topology.Plan(hosts, **options)
+        self.plan, self.options = topology.Plan(hosts, **options), options
         self.binds, self.disk, self.detached = list(binds), disk, detached
         self.supervisor = None            # the unshare process
         self.pid = None                   # pid 1 of the lab: killing it ends everything
@@ -388,8 +388,7 @@ class Lab(Breaks):
         state = {"name": name, "pid": self.pid, "started": _start_time(self.pid),
                  "nodes": {n: node.pid for n, node in self.nodes.items()},
                  "hosts": [h.__dict__ for h in self.plan.hosts],
-                 "options": {"mesh": self.plan.mesh, "hub": self.plan.hub, "keepalive": self.plan.keepalive,
-                             "psk": self.plan.psk, "family": self.plan.family}}
+                 "options": self.options, "disk": self.disk}
         tmp = STATE / f".{name}.new"
         fd = os.open(tmp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(fd, "w") as f:
@@ -406,7 +405,9 @@ class Lab(Breaks):
         if _start_time(state["pid"]) != state["started"]:
             raise LabError(f"the lab {name} has ended")
         facts = [Host(**h) for h in state["hosts"]]
-        lab = cls(facts, **state["options"])
+        lab = cls(facts, disk=state["disk"], **state["options"])
+        for h, saved in zip(facts, state["hosts"]):
+            vars(h).update(saved)          # the plan numbers anew; what was renumbered since stays so
         lab.pid = state["pid"]
         by_name = {h.name: h for h in facts}
         lab.nodes = {n: Node(n, pid, by_name.get(n)) for n, pid in state["nodes"].items()}

@@ -366,6 +366,48 @@ def test_black_hole_and_mtu():
         assert not lab.ping("n1", "n2", size=1300, df=True, timeout=1)
 
 
+def rtt(lab, a, b, family=4):
+    target = lab.host(b).address if family == 4 else lab.host(b).address6
+    text = lab.host(a).out(["ping", "-q", "-c3", "-i0.2", target])
+    return float(re.search(r"= [\d.]+/([\d.]+)/", text)[1])
+
+
+def test_delay():
+    need()
+    with Lab([Host("a"), Host("b"), Host("c", nat="port-restricted")], mesh="none") as lab:
+        assert rtt(lab, "a", "b") < 20
+        lab.delay("a", "b", ms=60)
+        assert 60 <= rtt(lab, "a", "b") < 100 and 60 <= rtt(lab, "b", "a") < 100
+        assert 60 <= rtt(lab, "a", "b", family=6) < 100
+        lab.delay("c", ms=40)
+        assert 40 <= rtt(lab, "c", "b") < 80
+        lab.lose(50, "a", "b")
+        assert 420 < udp_passes(lab, "a", "b", count=1000) < 580, "a held packet is judged twice"
+        lab.heal_network()
+        assert rtt(lab, "a", "b") < 20 and rtt(lab, "c", "b") < 20
+        lab.slow_line("b", "1mbit")
+        began = time.monotonic()
+        lab.operator.run("head -c 250000 /dev/zero | ssh b 'cat >/dev/null'")
+        assert time.monotonic() - began > 1.2
+
+
+def test_reorder():
+    need()
+    with Lab(2, mesh="none") as lab:
+        lab.delay("n1", ms=30, reorder=20)
+        d = lab.host("n2").popen(["/usr/bin/python3", "-c",
+                                  "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1)\n"
+                                  "s.bind(('', 4444)); print('up', flush=True); n = []\n"
+                                  "try:\n while len(n) < 100: n.append(int(s.recv(99)))\nexcept TimeoutError: pass\n"
+                                  "print(len(n), sum(b < a for a, b in zip(n, n[1:])))"], stdout=subprocess.PIPE, text=True)
+        assert d.stdout.readline() == "up\n"
+        lab.host("n1").run(["/usr/bin/python3", "-c",
+                            "import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+                            f"for i in range(100): s.sendto(b'%d' % i, ('{lab.host('n2').address}', 4444)); time.sleep(0.002)"])
+        got, out_of_order = map(int, d.communicate()[0].split())
+        assert got == 100 and out_of_order > 3, (got, out_of_order)
+
+
 def test_break_keys_and_rows():
     need()
     with Lab(4, psk=True) as lab:
@@ -689,6 +731,10 @@ def test_command_up_exec_break_down():
         assert command("break", name, "kill_engine", "a").returncode == 0
         assert command("break", name, "start_engine", "a").returncode == 0
         assert command("exec", name, "a", "--", "ping", "-qc1", "-W5", "10.44.0.2").returncode == 0
+        assert command("break", name, "renumber", "b").returncode == 0
+        assert command("break", name, "delay", "a", "b", "ms=5").returncode == 0
+        assert command("break", name, "heal_network").returncode == 0
+        assert command("exec", name, "operator", "--", "ssh", "b", "hostname").stdout == "b\n"
         assert command("break", name, "nonsense").returncode == 1
         assert command("break", name, "set_mtu", "a").returncode == 1
     finally:

@@ -317,8 +317,10 @@ def boot(plan):
         pids[m["name"]] = start_machine(m, plan, report_w, [r for r, _ in gates], [w for _, w in gates])
     os.close(report_w)
     ip_batch(lines_to(plan["machines"], pids))
-    # Everything that other lab commands add goes into this table, so that one flush heals the network.
-    tool(["nft", "-f", "-"], "table inet lab {\n chain forward {\n  type filter hook forward priority filter;\n }\n}\n")
+    # Everything that breaks the underlay goes into the chain `broken`, so that one flush heals it.  A packet that is
+    # held back passes twice, and must be judged once.
+    tool(["nft", "-f", "-"], 'table inet lab {\n chain broken {\n }\n chain forward {\n'
+         '  type filter hook forward priority filter;\n  oifname "delay*" accept\n  jump broken\n }\n}\n')
     out = {name: {"pid": pid} for name, pid in pids.items()}
     out["router"] = {"pid": 1}
     os.close(gates[0][1])
