@@ -61,6 +61,13 @@ $(BUILD)/include/wgdeck/version.h: FORCE
 
 $(OBJECTS): | $(BUILD)/include/wgdeck/version.h
 
+# The scripts that a node's own shell runs, as string literals.
+SCRIPTS := $(patsubst src/node/%.sh,$(BUILD)/include/%_script.h,$(wildcard src/node/*.sh))
+$(SCRIPTS): $(BUILD)/include/%_script.h: src/node/%.sh tools/script-literal
+	@mkdir -p $(@D)
+	@tools/script-literal < $< > $@.new && mv $@.new $@
+$(BUILD)/obj/node/bootstrap.o: $(SCRIPTS)
+
 $(BUILD)/obj/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(SAY) CC $<
