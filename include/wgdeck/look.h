@@ -21,6 +21,7 @@ struct look_options {
     double deadline;            /* seconds for a first answer of each node; 0: 30 */
     const char *helper;         /* path of the static program; NULL: beside the running one, or in its library folder */
     const char *interface;      /* look at this one; NULL: all */
+    const char *nodes;          /* patterns of names (text_matches): only these are looked at; NULL: all */
     struct fanout_options fanout;
 };
 
@@ -41,5 +42,7 @@ const struct observed *look_observed(const struct look *look);   /* newest of ea
 struct fanout_session *look_session(struct look *look, size_t node); /* for exec; NULL if the node has no SSH target */
 void look_refresh(struct look *look);                            /* a reading of every node now, over the live sessions */
 size_t look_waiting(const struct look *look);                    /* nodes that neither answered nor failed yet */
+bool look_is_waiting(const struct look *look, size_t node);      /* is this one of them? */
+struct fanout *look_fanout(struct look *look);                   /* to answer questions */
 
 #endif

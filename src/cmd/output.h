@@ -12,7 +12,7 @@ struct report {
     const struct diagnosis *diagnosis;
     const struct terminal *terminal;
     const char *nodes;    /* patterns of names to show, or NULL: all */
-    size_t about[2];      /* doctor: the node, or the two ends, that were asked for; SIZE_MAX: all */
+    size_t about[2];      /* the node, or the two ends, that were asked for; SIZE_MAX: all */
     bool all;             /* list what is fine too, however much it is */
 };
 

@@ -143,7 +143,7 @@ static void add_nodes(const struct report *report, struct buf *buf)
     free(names);
 }
 
-void text_age(int64_t age, const struct device_peer *row, char text[static CLOCK_TEXT_SIZE])
+static void text_age(int64_t age, const struct device_peer *row, char text[static CLOCK_TEXT_SIZE])
 {
     if (age >= 0)
         clock_age_text(age, text);
