@@ -312,8 +312,8 @@ class Breaks:
         return (self.host(host).engine or ["wireguard-go"])[0].rsplit("/", 1)[-1]
 
     def kill_engine(self, host: str):
-        """kill -9 of the engine: its socket stays behind, stale.  (wireguard-go's TUN is not persistent, so the
-        interface goes; an engine that makes it persistent leaves it.)"""
+        """kill -9 of the engine: its socket stays behind, stale, until somebody runs `wg`, which removes it.
+        wireguard-go's TUN is not persistent, so the interface goes; an engine that makes it persistent leaves it."""
         h = self.host(host)
         h.signal(self._engine(host), signal.SIGKILL)
         self._until(lambda: not [1 for _, argv in h.processes() if argv[0].rsplit("/", 1)[-1] == self._engine(host)],
@@ -324,7 +324,8 @@ class Breaks:
         h = self.host(host)
         h.spawn([*(h.engine or ["wireguard-go"]), "-f", INTERFACE], log="/var/log/wireguard-go.log",
                 env={"LOG_LEVEL": self.plan.log})
-        self._until(lambda: h.run(["wg", "show", INTERFACE], check=False).returncode == 0,
+        # Not with `wg`: when it comes between the engine's bind and listen it removes the socket.
+        self._until(lambda: f"/{INTERFACE}.sock" in h.out(["ss", "-Hxl"]),
                     f"{host}: the engine does not start")
         h.run(["bash", "-c", f"wg setconf {INTERFACE} <(wg-quick strip {INTERFACE})"])
         h.run(["ip", "-batch", "-"], input="\n".join(self.plan._wg_batch(h.facts)) + "\n")

@@ -118,8 +118,12 @@ def test_saved_is_running():
             one = lab.host(h).out(["bash", "-c", "wg-quick strip wg0"])
             two = lab.host(h).out(["wg", "showconf", "wg0"])
 
+            # What the engine has learned about a row that names no endpoint is no difference.
+            learned = {r["key"] for r in lab.plan.rows(lab.host(h).facts) if not r["endpoint"]}
+
             def rows(text):
-                return sorted(tuple(sorted(line for line in s.splitlines() if line and line[0] not in "[#"))
+                return sorted(tuple(sorted(line for line in s.splitlines() if line and line[0] not in "[#" and not (
+                              line.startswith("Endpoint") and any(k in s for k in learned))))
                               for s in re.split(r"(?=\[Peer\])", text))
             assert rows(one) == rows(two), f"{one}\n--\n{two}"
 

@@ -171,6 +171,17 @@ def start_sshd(m):
     tool(["/usr/sbin/sshd", "-E", "/var/log/sshd.log"])
 
 
+def answers(path):
+    """Whether somebody listens there.  That the file exists is not enough: between the engine's bind and its
+    listen, `wg` is refused, takes the socket for a dead engine's, and removes it."""
+    with socket.socket(socket.AF_UNIX) as s:
+        try:
+            s.connect(path)
+            return True
+        except OSError:
+            return False
+
+
 def start_wireguard(w):
     """Engine in the foreground below this pid 1, so that there is one process and its log is a plain file."""
     with open("/var/log/wireguard-go.log", "ab") as log:
@@ -179,7 +190,7 @@ def start_wireguard(w):
                                   env={"PATH": PATH, "HOME": "/root", "LOG_LEVEL": w["log"]})
     path = f"/run/wireguard/{w['interface']}.sock"
     end = time.monotonic() + DEADLINE
-    while not os.path.exists(path):
+    while not answers(path):
         if engine.poll() is not None or time.monotonic() > end:
             with open("/var/log/wireguard-go.log", errors="replace") as f:
                 raise RuntimeError(f"{w['engine'][0]} did not start: {f.read().strip()[-600:]}")
