@@ -15,7 +15,8 @@
 
 /* What a reading may hold at most; a node that has more leaves the rest out and says so in skipped. */
 enum {
-    OBSERVED_ROWS_MAX = 100000,    /* rows, running; and the same number saved */
+    OBSERVED_ROWS_MAX = 100000,    /* rows of all running interfaces; and of one saved one */
+    OBSERVED_ITEMS_MAX = 1000000,  /* rows, prefixes, routes, interfaces, texts: all lists together */
     OBSERVED_ROUTES_MAX = 200000,  /* of each kind */
     OBSERVED_TEXT_MAX = 4096,      /* bytes of a string */
 };
@@ -121,13 +122,16 @@ const struct observed_route *observation_route(const struct observation *observa
 
 /* JSON form, schema 1; see tests/golden for examples. The deck's own fields (reach, at, clock_*, dialled) are not in what a node sends,
  * and are ignored when a node sends them (from_json with trusted false); recordings carry them (trusted true).
- * Everything is checked: counts, lengths, ranges, names; all strings are made safe. At most 64 MiB and 100,000 rows. */
+ * Everything is checked: counts, lengths, ranges, names; all strings are made safe. At most 64 MiB and what the limits above say. */
 void observation_to_json(const struct observation *observation, bool with_deck_fields, struct json *json, const char *key);
+/* OBSERVATION: zeroed or an older one (cleared first). On an error it is cleared, and err names the member. Not trusted: reach is REACH_UNKNOWN
+ * after it; the caller sets the deck's fields. */
 int observation_from_json(const cJSON *object, bool trusted, struct observation *observation, struct err *err);
 
 /* Changes: an object with only what differs (a row that did not change costs no byte), and its merging into the older reading.
  * Returns true if anything but node_time differs. */
 bool observation_change_to_json(const struct observation *before, const struct observation *now, struct json *json, const char *key);
+/* Keeps the deck's fields. On an error OBSERVATION is cleared (half merged it would mislead): ask for a whole reading. */
 int observation_merge(struct observation *observation, const cJSON *change, struct err *err);
 
 /* The answer of a bare look: sections as src/node/bare.sh prints them (their format is documented there). */

@@ -182,11 +182,6 @@ void observation_to_json(const struct observation *observation, bool with_deck_f
 
 /* In */
 
-struct reader reader_begin(bool trusted, struct err *err)
-{
-    return (struct reader){.trusted = trusted, .rows = 2 * OBSERVED_ROWS_MAX, .err = err};
-}
-
 static int refuse(struct reader *reader, const char *name, const char *why)
 {
     return err_set(reader->err, "%s: %s", name, why);
@@ -368,16 +363,6 @@ static int read_texts(struct reader *reader, const struct field *field, void *ba
     return 0;
 }
 
-int reader_count_row(struct reader *reader, const struct field *list)
-{
-    if (list->limit != OBSERVED_ROWS_MAX)
-        return 0;
-    if (reader->rows == 0)
-        return refuse(reader, list->name, "too many rows in one reading");
-    reader->rows--;
-    return 0;
-}
-
 static int read_list(struct reader *reader, const struct field *field, void *base, const cJSON *value, size_t count)
 {
     const struct shape *shape = field->shape;
@@ -386,8 +371,6 @@ static int read_list(struct reader *reader, const struct field *field, void *bas
     field_set_items(field, base, items, count);
     for (const cJSON *item = value->child; item; item = item->next, done++) {
         char *at = items + done * shape->size;
-        if (reader_count_row(reader, field) != 0)
-            return -1;
         if (shape_read_key(reader, shape, at, item) != 0 || shape_read(reader, shape, at, item) != 0)
             return err_prefix(reader->err, "%s[%zu]", field->name, done);
     }
@@ -507,11 +490,23 @@ int shape_read_key(struct reader *reader, const struct shape *shape, void *base,
     return 0;
 }
 
+bool observation_fits(const struct observation *observation, struct err *err)
+{
+    size_t rows = 0, items = shape_items(&observation_shape, observation);
+    for (size_t i = 0; i < observation->device_count; i++)
+        rows += observation->devices[i].peer_count;
+    if (rows > OBSERVED_ROWS_MAX)
+        err_set(err, "%zu rows, more than the %d that are looked at", rows, OBSERVED_ROWS_MAX);
+    else if (items > OBSERVED_ITEMS_MAX)
+        err_set(err, "%zu rows, prefixes, routes and texts, more than the %d that are looked at", items, OBSERVED_ITEMS_MAX);
+    return rows <= OBSERVED_ROWS_MAX && items <= OBSERVED_ITEMS_MAX;
+}
+
 int observation_from_json(const cJSON *object, bool trusted, struct observation *observation, struct err *err)
 {
-    struct reader reader = reader_begin(trusted, err);
+    struct reader reader = {.trusted = trusted, .err = err};
     observation_clear(observation);
-    if (shape_read(&reader, &observation_shape, observation, object) == 0)
+    if (shape_read(&reader, &observation_shape, observation, object) == 0 && observation_fits(observation, err))
         return 0;
     observation_clear(observation);
     return -1;

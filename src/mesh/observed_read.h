@@ -6,11 +6,9 @@
 
 struct reader {
     bool trusted;     /* take the deck's members too */
-    size_t rows;      /* left of what one reading may hold */
     struct err *err;
 };
 
-struct reader reader_begin(bool trusted, struct err *err);
 /* One member from VALUE; null gives the absent value. Lists are replaced. 0, or -1 with "NAME: why". */
 int field_read(struct reader *reader, const struct field *field, void *base, const cJSON *value);
 /* All members of OBJECT that the table knows, into BASE, which holds absent or older values. */
@@ -18,8 +16,8 @@ int shape_read(struct reader *reader, const struct shape *shape, void *base, con
 /* Only the key members, into BASE; all of them must be there. */
 int shape_read_key(struct reader *reader, const struct shape *shape, void *base, const cJSON *object);
 const struct field *shape_field(const struct shape *shape, const char *name, size_t length); /* or NULL */
-/* One more row for this reading? Says so when there are too many. */
-int reader_count_row(struct reader *reader, const struct field *list);
+/* Not more rows and items than an observation may hold? Changes could add to it for ever. Else err. */
+bool observation_fits(const struct observation *observation, struct err *err);
 
 /* Writing: one member, whatever its value; all members that are not absent. */
 void field_write(const struct field *field, const void *base, struct json *json, const char *key);

@@ -437,6 +437,24 @@ void shape_copy(const struct shape *shape, void *to, const void *from)
     }
 }
 
+size_t shape_items(const struct shape *shape, const void *base)
+{
+    size_t items = 0;
+    for (size_t i = 0; i < shape->field_count; i++) {
+        const struct field *field = &shape->fields[i];
+        if (field->kind == FIELD_STRUCT)
+            items += shape_items(field->shape, field_in(field, base));
+        if (field->kind != FIELD_LIST && field->kind != FIELD_TEXTS && field->kind != FIELD_PREFIXES && field->kind != FIELD_NETWORKS)
+            continue;
+        size_t count = field_count(field, base);
+        const char *list = field_items(field, base);
+        items += count;
+        for (size_t j = 0; field->kind == FIELD_LIST && j < count; j++)
+            items += shape_items(field->shape, list + j * field->shape->size);
+    }
+    return items;
+}
+
 static int prefix_compare_exactly(const struct prefix *a, const struct prefix *b)
 {
     int order = prefix_compare(a, b);

@@ -66,6 +66,7 @@ void shape_clear(const struct shape *shape, void *base);
 void shape_copy(const struct shape *shape, void *to, const void *from); /* TO is overwritten */
 bool shape_equal(const struct shape *shape, const void *a, const void *b);
 int shape_compare(const struct shape *shape, const void *a, const void *b); /* by key members */
+size_t shape_items(const struct shape *shape, const void *base); /* in all lists inside */
 void shape_order(const struct shape *shape, void *base);         /* everything inside in order, each once */
 void field_order(const struct field *field, void *base);         /* the same for one member */
 
