@@ -300,8 +300,8 @@ bool field_is_absent(const struct field *field, const void *base)
         return !hash_given(field, base);
     case FIELD_NAME:
         return *(const char *)at == '\0';
-    case FIELD_ENDPOINT:
-        return ((const struct endpoint *)at)->address.family == 0;
+    case FIELD_ENDPOINT: /* port 0, which netlink lets anyone set, has no text form that can be read back */
+        return ((const struct endpoint *)at)->address.family == 0 || ((const struct endpoint *)at)->port == 0;
     case FIELD_ADDRESS:
     case FIELD_PREFIX:
         return *(const uint8_t *)at == 0;
