@@ -11,10 +11,10 @@
 #   t SECONDS.NANOSECONDS   the node's clock (whole seconds, or a bare %N after them, from busybox)
 #   n NAME   k RELEASE      hostname, kernel
 #   p FROM PORT AT PORT     SSH_CONNECTION
-#   u 1                     this is root, or can at least not be told from it
+#   u 1                     this is root
 #   f V4 V6                 the sysctls for forwarding; - unknown
 #   g 1                     the kernel has WireGuard
-#   q NAME                  a UAPI socket /run/wireguard/NAME.sock was there
+#   q NAME                  a UAPI socket /run/wireguard/NAME.sock was there, and wg to ask it
 #   d DUMP                  a line of "wg show all dump": private key replaced by (hidden), preshared key by its salted hash
 #   w TEXT                  what wg complained about
 #   o MODE UID SIZE PATH    stat of /etc/wireguard and the files in it
@@ -118,11 +118,10 @@ if [ -O / ]; then say "u 1"; fi;
 echo_file /proc/sys/net/ipv4/ip_forward; a=$line;
 echo_file /proc/sys/net/ipv6/conf/all/forwarding; say "f $a $line";
 
-# Before wg runs: it removes the sockets that nothing answers.
-set +f; set -- /run/wireguard/*.sock; set -f;
-for a; do if [ -S "$a" ]; then a=${a##*/}; say "q ${a%.sock}"; fi; done;
-
 if command -v wg >/dev/null; then
+    # Sockets first: wg removes those that nothing answers.
+    set +f; set -- /run/wireguard/*.sock; set -f;
+    for a; do if [ -S "$a" ]; then a=${a##*/}; say "q ${a%.sock}"; fi; done;
     say "t $(date +%s.%N)";
     dump=$(wg show all dump 2>&1);
 else
