@@ -1,0 +1,66 @@
+/* Inside the look: the set (look.c), one node's dialogue (look_node.c), the program that is pushed (look_program.c). */
+#ifndef WGDECK_DECK_LOOK_PRIVATE_H
+#define WGDECK_DECK_LOOK_PRIVATE_H
+
+#include "look_program.h"
+#include "wgdeck/buf.h"
+#include "wgdeck/look.h"
+
+#define LOOK_SALT_SIZE 65
+
+enum look_stage {
+    STAGE_IDLE,     /* nothing runs on the node for us */
+    STAGE_GREETING, /* the bootstrap runs; its first "wgdeck" line is awaited */
+    STAGE_BARE,     /* lines of a bare look come in */
+    STAGE_PUSHING,  /* the program goes out */
+    STAGE_HELPER,   /* JSON lines, both ways */
+};
+
+struct look_node {
+    struct look *look;
+    size_t index;
+    struct fanout_session *session;
+    struct fanout_request *request;
+    struct ev_timer deadline;  /* of the answer that is awaited */
+    struct ev_timer again;     /* the next bare look, when readings are repeated */
+    enum look_stage stage;
+    bool waiting;              /* has neither answered nor failed yet */
+    bool asked;                /* an answer is awaited */
+    bool push;                 /* the dialogue in hand may push */
+    bool without_root;         /* sudo is refused there: look as who we are */
+    unsigned crashes;          /* since the last good reading */
+    int64_t asked_at;          /* wall clock */
+    uint64_t id;               /* of the newest request to the helper */
+    size_t prelude;            /* bytes before the first line of ours */
+    size_t pushed;
+    char *system;              /* "Linux x86_64" */
+    struct buf input;          /* a line that is not whole yet; the whole bare look */
+    struct buf problem;        /* the end of what came on stderr */
+};
+
+struct look {
+    struct ev_loop *loop;
+    const struct mesh *mesh;
+    struct look_options options;
+    struct look_events events;
+    void *context;
+    struct fanout *fanout;
+    struct observed *observed;
+    struct look_node *nodes;
+    struct look_program program;
+    bool has_program;
+    bool first_round_told;
+    struct ev_timer settled;
+    char salt[LOOK_SALT_SIZE];
+};
+
+/* look_node.c */
+extern const struct fanout_session_events look_session_events; /* context: struct look_node */
+void look_node_begin(struct look_node *node);
+void look_node_end(struct look_node *node);
+void look_node_refresh(struct look_node *node);
+
+/* look.c: NODE has a new reading, or has failed. */
+void look_node_changed(struct look_node *node);
+
+#endif
