@@ -25,7 +25,7 @@ struct endpoint {
 
 #define ADDRESS_TEXT_SIZE 48
 #define PREFIX_TEXT_SIZE 52
-#define ENDPOINT_TEXT_SIZE 64
+#define ENDPOINT_TEXT_SIZE 72
 
 /* Strict: the whole text, no host name, v4 in dotted decimal without leading zeros. 0, or -1. */
 int address_parse(const char *text, struct address *address);

@@ -1,6 +1,7 @@
 /* How many columns a character takes, without asking the locale: a deck started with LANG=C on a UTF-8 terminal, and the
  * static program on a node without locale files, must lay out the same table as everybody else.
- * The ranges are those of Unicode 14 (categories Mn, Me, Cf and Hangul medials: 0; East Asian Width W and F: 2; the few doubtful ones as glibc has them). */
+ * The ranges are those of Unicode 14 (categories Mn, Me, Cf and Hangul medials: 0; East Asian Width W and F: 2; the few doubtful
+ * ones as glibc has them, for curses counts with glibc). */
 #include "wgdeck/text.h"
 
 #include <string.h>
