@@ -40,6 +40,7 @@ void buf_reserve(struct buf *buf, size_t more)
         capacity *= 2;
     buf->data = mem_resize(buf->data, capacity, 1);
     buf->capacity = capacity;
+    buf->data[buf->length] = '\0'; /* also when nothing is added after all */
 }
 
 void buf_add(struct buf *buf, const void *bytes, size_t length)
