@@ -309,15 +309,29 @@ class Breaks:
     # ---- engine --------------------------------------------------------------------------------------------
 
     def _engine(self, host):
-        return (self.host(host).engine or ["wireguard-go"])[0].rsplit("/", 1)[-1]
+        """Pids of the host's engine: what the lab started there, or what wgdeck brought itself."""
+        h = self.host(host)
+        own = h.engine or ["wireguard-go"]
+        hit = []
+        for pid, argv in h.processes():
+            name = argv[0].rsplit("/", 1)[-1]
+            if name == own[0].rsplit("/", 1)[-1] and argv[1:len(own)] == own[1:] \
+                    or name.startswith("wgdeck") and "engine" in argv[1:3]:
+                hit.append(pid)
+        return hit
+
+    def _signal_engine(self, host, number):
+        pids = self._engine(host)
+        if not pids:
+            raise RuntimeError(f"{host}: no engine runs")
+        for pid in pids:
+            os.kill(pid, number)
 
     def kill_engine(self, host: str):
         """kill -9 of the engine: its socket stays behind, stale, until somebody runs `wg`, which removes it.
         wireguard-go's TUN is not persistent, so the interface goes; an engine that makes it persistent leaves it."""
-        h = self.host(host)
-        h.signal(self._engine(host), signal.SIGKILL)
-        self._until(lambda: not [1 for _, argv in h.processes() if argv[0].rsplit("/", 1)[-1] == self._engine(host)],
-                    f"{host}: the engine does not end")
+        self._signal_engine(host, signal.SIGKILL)
+        self._until(lambda: not self._engine(host), f"{host}: the engine does not end")
 
     def start_engine(self, host: str):
         """Start it again, with the rows of the saved file."""
@@ -332,7 +346,7 @@ class Breaks:
 
     def freeze_engine(self, host: str):
         """The engine is stopped (SIGSTOP): interface and socket are there, and nobody answers."""
-        self.host(host).signal(self._engine(host), signal.SIGSTOP)
+        self._signal_engine(host, signal.SIGSTOP)
 
     def occupy_port(self, host: str, port: int = LISTEN_PORT):
         """Another process of the host takes the UDP port (kill the engine first, when it is its own)."""

@@ -182,7 +182,8 @@ class Node:
 class Lab(Breaks):
     """A lab.  Hosts are a number (n1 … nN), names, or Host objects.
 
-    mesh "full", "hub" (hub=NAME, default the first) or "none"; keepalive "auto" (25 on NATed hosts' rows only) or
+    mesh "full", "hub" (hub=NAME, default the first), "groups" (a provider is a group, its first host the gateway)
+    or "none"; keepalive "auto" (25 on NATed hosts' rows only) or
     seconds for every row; psk=True gives each pair its own; family 6 prefers IPv6 endpoints; saved=False writes no
     wg0.conf; log is wireguard-go's LOG_LEVEL (error, verbose); disk is the size of each host's "disk";
     binds are further paths that stay visible in all hosts, each a path or (path, read_only).

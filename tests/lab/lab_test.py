@@ -154,6 +154,46 @@ def test_hub():
         assert "Role = hub" in lab.operator.read("mesh.conf")
 
 
+def test_groups():
+    need()
+    with Lab([Host("a"), Host("b", provider="x"), Host("c"), Host("d", provider="x"), Host("e", nat="symmetric")],
+             mesh="groups") as lab:
+        lab.warm()
+        assert len(lab.host("c").rows()) == 2 and len(lab.host("a").rows()) == 3
+        assert lab.ping("c", "d", timeout=3) and lab.ping("e", "d", timeout=3), "the gateways do not forward"
+        assert lab.ping("c", "d", timeout=3, family=6)
+        assert lab.operator.read("mesh.conf").count("Role = gateway") == 2
+
+
+def test_ssh_over_ipv6_and_through_a_jump():
+    need()
+    with Lab(2, mesh="none") as lab:
+        assert lab.operator.out(["ssh", "-6", f"root@{lab.host('n1').address6}", "hostname"]) == "n1"
+        assert lab.operator.out(["ssh", "-J", "n1", "n2", "hostname"]) == "n2"
+
+
+def test_in_a_host_of_a_lab():
+    """A lab within a lab: overlay upon overlay, as in a container."""
+    need()
+    with Lab(1, mesh="none") as lab:
+        done = lab.host("n1").run([str(HERE / "lab"), "run", "--nodes", "2", "--warm", "--", "ssh", "n2", "hostname"])
+        assert done.stdout == "n2\n", done
+
+
+def test_checkout_at_a_masked_place():
+    """A checkout below /tmp, /root or /home is seen all the same."""
+    need()
+    import shutil
+    import tempfile
+    with tempfile.TemporaryDirectory(dir="/root") as d:
+        there = pathlib.Path(d, "checkout", "tests", "lab")
+        shutil.copytree(HERE, there)
+        done = subprocess.run([str(there / "lab"), "run", "--nodes", "1", "--", "sh", "-c",
+                               "pwd; echo x > made; ls /root"], cwd=there, capture_output=True, text=True)
+        assert done.stdout.startswith(f"{there}\n") and (there / "made").exists(), done
+        assert pathlib.Path(d).name in done.stdout, "other files of /root are seen"
+
+
 def test_keepalive_rule():
     need()
     with Lab([Host("a"), Host("b", nat="port-restricted")]) as lab:
@@ -495,6 +535,36 @@ def test_break_engine():
         assert not lab.ping("n1", "n2", timeout=1)
         lab.thaw("n2")
         assert lab.ping("n1", "n2", timeout=3)
+
+
+def test_break_port_taken():
+    need()
+    with Lab(2) as lab:
+        lab.kill_engine("n1")
+        lab.occupy_port("n1")
+        try:
+            lab.start_engine("n1")
+            raise AssertionError("it started")
+        except LabError as e:
+            assert "in use" in str(e).lower(), e
+
+
+def test_break_egress_forward_nat():
+    need()
+    with Lab([Host("hub"), Host("b"), Host("c", nat="port-restricted", keepalive=0)], mesh="hub") as lab:
+        lab.warm()
+        assert lab.ping("b", "c", timeout=3)
+        lab.drop_forward("hub")
+        assert not lab.ping("b", "c", timeout=1) and lab.ping("b", "hub")
+        lab.heal_network()
+        assert lab.ping("b", "c", timeout=3)
+        lab.sysctl("hub", "net.ipv4.ip_forward", "0")
+        assert not lab.ping("b", "c", timeout=1)
+        lab.nat_forget("c")
+        assert not lab.ping("hub", "c", timeout=1), "the gateway remembers"
+        assert lab.ping("c", "hub", timeout=3) and lab.ping("hub", "c", timeout=3)
+        lab.block_udp_out("b")
+        assert not lab.ping("b", "hub", timeout=1)
 
 
 def test_break_files():

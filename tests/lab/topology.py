@@ -11,6 +11,7 @@ import re
 
 LISTEN_PORT = 51820
 INTERFACE = "wg0"
+MESHES = ("full", "hub", "groups", "none")
 NATS = ("port-restricted", "symmetric", "full-cone")
 # Password of the user pw, "lab".  Written as a hash so that no deprecated crypt module is needed.
 PW_HASH = ("$6$wgdecklab$0du8d8IFOad0SQ5.Wd2.iYvzMvz5Q5QqxPGpr1qttQIU1yiGsSQQC/bmJK6iPUIk"
@@ -114,8 +115,8 @@ class Plan:
 
     def __init__(self, hosts, mesh="full", hub=None, keepalive="auto", psk=False, family=4,
                  network=None, network6="fd44::/64", name="lab", saved=True, log="error", mtu=None):
-        if mesh not in ("full", "hub", "none"):
-            raise ValueError(f"mesh is {mesh!r}: it can be full, hub or none")
+        if mesh not in MESHES:
+            raise ValueError(f"mesh is {mesh!r}: it can be {', '.join(MESHES)}")
         if keepalive != "auto":
             keepalive = int(keepalive)
         self.hosts = [Host(h) if isinstance(h, str) else h for h in hosts]
@@ -197,7 +198,25 @@ class Plan:
         m = self.members()
         if self.mesh == "hub":
             return [(self.host(self.hub), h) for h in m if h.name != self.hub]
+        if self.mesh == "groups":
+            return [(a, b) for i, a in enumerate(m) for b in m[i + 1:]
+                    if a.provider == b.provider or self.forwards(a) and self.forwards(b)]
         return [(a, b) for i, a in enumerate(m) for b in m[i + 1:]]
+
+    def forwards(self, h):
+        """Whether it is the hub, or the gateway of its group: a group is a provider, its gateway the first there."""
+        if self.mesh == "hub":
+            return h.name == self.hub
+        return self.mesh == "groups" and h is next(x for x in self.members() if x.provider == h.provider)
+
+    def through(self, a, b):
+        """The other hosts that a reaches by way of b."""
+        others = [h for h in self.members() if h is not a and h is not b]
+        if self.mesh != "groups" or not self.forwards(b):
+            return []
+        if a.provider == b.provider:
+            return [h for h in others if h.provider != a.provider]
+        return [h for h in others if h.provider == b.provider]
 
     def can_start(self, a, b):
         """Whether a row of a for b has an endpoint."""
@@ -231,7 +250,8 @@ class Plan:
                 allowed = [str(self.network), str(self.network6)]
                 allowed += [n for h in self.members() if h is not a for n in h.allowed]
             else:
-                allowed = [b.mesh[0] + "/32", b.mesh[1] + "/128"] + list(b.allowed)
+                allowed = [n for h in [b] + self.through(a, b)
+                           for n in (h.mesh[0] + "/32", h.mesh[1] + "/128", *h.allowed)]
             endpoint = b.endpoint
             if a.gateway and a.gateway == b.gateway:
                 endpoint = f"{b.private}:{LISTEN_PORT}"
@@ -279,7 +299,7 @@ class Plan:
         ka = {"auto": "auto", 0: "off"}.get(self.keepalive, self.keepalive)
         text = ["[Mesh]", f"Name = {self.name}", f"Network = {self.network}, {self.network6}",
                 f"Interface = {INTERFACE}", f"ListenPort = {LISTEN_PORT}",
-                f"Topology = {'hub' if self.mesh == 'hub' else 'full'}", f"PersistentKeepalive = {ka}",
+                f"Topology = {'full' if self.mesh == 'none' else self.mesh}", f"PersistentKeepalive = {ka}",
                 f"PresharedKeys = {'yes' if self.psk else 'no'}"]
         for h in self.hosts:
             if not h.wg:
@@ -291,8 +311,8 @@ class Plan:
             if h.public_key:
                 text.append(f"PublicKey = {h.public_key}")
             text.append(f"Group = {h.provider}")
-            if self.mesh == "hub" and h.name == self.hub:
-                text.append("Role = hub")
+            if h.public_key and self.forwards(h):
+                text.append("Role = hub" if self.mesh == "hub" else "Role = gateway")
             if h.allowed:
                 text.append("AllowedIPs = " + ", ".join(h.allowed))
             if h.mtu or self.mtu:
@@ -376,7 +396,7 @@ class Plan:
         if h.max_startups:
             m["sshd_extra"] = [f"MaxStartups {h.max_startups}"]
         if h.wg and self.mesh != "none":
-            if self.mesh == "hub" and h.name == self.hub:
+            if self.forwards(h):
                 m["sysctl"] = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
             m["wg"] = {"interface": INTERFACE, "engine": h.engine or ["wireguard-go"], "log": self.log,
                        "conf": self.conf(h, full=False), "ip": self._wg_batch(h),
