@@ -144,10 +144,12 @@ class Breaks:
 
     def nat_forget(self, host: str):
         """The host's gateway forgets all UDP flows, as after a reboot or a timeout."""
-        gw = self.gateway(host)
         if not shutil.which("conntrack"):
             raise RuntimeError("nat_forget needs the conntrack tool (apt-get install conntrack)")
-        gw.run(["conntrack", "-F"])
+        done = self.gateway(host).run(["conntrack", "-D", "-p", "udp"], check=False)
+        # It ends with 1 when there was nothing to forget, which is no error here.
+        if done.returncode and "0 flow entries" not in done.stderr:
+            raise RuntimeError(f"{host}: conntrack: {done.stderr.strip()}")
 
     def nat_rebind(self, host: str, first: int = 40000, last: int = 49999):
         """The gateway maps the host to another public port from now on."""
@@ -311,7 +313,7 @@ class Breaks:
     def _engine(self, host):
         """Pids of the host's engine: what the lab started there, or what wgdeck brought itself."""
         h = self.host(host)
-        own = h.engine or ["wireguard-go"]
+        own = h.engine or self.plan.engine
         hit = []
         for pid, argv in h.processes():
             name = argv[0].rsplit("/", 1)[-1]
@@ -323,7 +325,7 @@ class Breaks:
     def _signal_engine(self, host, number):
         pids = self._engine(host)
         if not pids:
-            raise RuntimeError(f"{host}: no engine runs")
+            raise RuntimeError(f"{host}: no engine runs (the kernel's is no process)")
         for pid in pids:
             os.kill(pid, number)
 
@@ -336,8 +338,10 @@ class Breaks:
     def start_engine(self, host: str):
         """Start it again, with the rows of the saved file."""
         h = self.host(host)
-        h.spawn([*(h.engine or ["wireguard-go"]), "-f", INTERFACE], log="/var/log/wireguard-go.log",
-                env={"LOG_LEVEL": self.plan.log})
+        engine = h.engine or self.plan.engine
+        if engine == ["kernel"]:
+            raise RuntimeError(f"{host}: the kernel's engine is no process")
+        h.spawn([*engine, "-f", INTERFACE], log="/var/log/wireguard-go.log", env={"LOG_LEVEL": self.plan.log})
         # Not with `wg`: when it comes between the engine's bind and listen it removes the socket.
         self._until(lambda: f"/{INTERFACE}.sock" in h.out(["ss", "-Hxl"]),
                     f"{host}: the engine does not start")

@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -29,7 +30,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 CHECKOUT = HERE.parent.parent
 STATE = pathlib.Path("/run/wgdeck-lab")                   # of labs that `lab up` left running
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-NEEDS = ("ip", "nft", "sshd", "ssh", "ssh-keygen", "wg", "wireguard-go", "unshare", "nsenter", "setpriv", "ping", "sudo")
+NEEDS = ("ip", "nft", "sshd", "ssh", "ssh-keygen", "wg", "unshare", "nsenter", "setpriv", "ping", "sudo")
 BOOT_TIMEOUT = 200
 
 
@@ -49,11 +50,18 @@ class CommandFailed(LabError, subprocess.CalledProcessError):
         return f"{self.where}: {self.cmd!r} ended with {self.returncode}: {text[-2000:]}"
 
 
+def default_engine():
+    """What LAB_ENGINE says (kernel, or a command), or wireguard-go."""
+    return shlex.split(os.environ.get("LAB_ENGINE", "")) or ["wireguard-go"]
+
+
 def unavailable():
     """Why no lab can run here, or None."""
     if os.geteuid() != 0:
         return "the lab needs root"
-    missing = [t for t in NEEDS if not shutil.which(t, path=PATH)]
+    engine = default_engine()[0]
+    needs = NEEDS + (() if engine == "kernel" else (engine,))
+    missing = [t for t in needs if not shutil.which(t, path=PATH)]
     if missing:
         return f"the lab needs {', '.join(missing)} (apt-get install iproute2 nftables openssh-server " \
                "openssh-client wireguard-tools wireguard-go iputils-ping sudo util-linux)"
@@ -185,13 +193,15 @@ class Lab(Breaks):
     mesh "full", "hub" (hub=NAME, default the first), "groups" (a provider is a group, its first host the gateway)
     or "none"; keepalive "auto" (25 on NATed hosts' rows only) or
     seconds for every row; psk=True gives each pair its own; family 6 prefers IPv6 endpoints; saved=False writes no
-    wg0.conf; log is wireguard-go's LOG_LEVEL (error, verbose); disk is the size of each host's "disk";
+    wg0.conf; log is wireguard-go's LOG_LEVEL (error, verbose); engine is a command, started
+    as CMD… -f wg0, or ["kernel"] (default: what $LAB_ENGINE says, or wireguard-go); disk is the size of each host's "disk";
     binds are further paths that stay visible in all hosts, each a path or (path, read_only).
     """
 
     def __init__(self, hosts=3, *, binds=(), disk="512m", detached=False, **options):
         if isinstance(hosts, int):
             hosts = [f"n{i}" for i in range(1, hosts + 1)]
+        options["engine"] = options.get("engine") or default_engine()
         self.plan, self.options = topology.Plan(hosts, **options), options
         self.binds, self.disk, self.detached = list(binds), disk, detached
         self.supervisor = None            # the unshare process

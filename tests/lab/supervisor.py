@@ -18,7 +18,8 @@ import traceback
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWPID, CLONE_NEWNET = (
     0x00020000, 0x04000000, 0x08000000, 0x20000000, 0x40000000)
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE = (
+    1, 2, 4, 32, 4096, 8192, 16384, 1 << 18)
 MNT_DETACH = 2
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}[os.uname().machine]
 BASE = "/run/lab"          # below the supervisor's private /run
@@ -103,8 +104,12 @@ def build_root(m, plan):
         if read_only:
             mount("", new + path, "", MS_BIND | MS_REMOUNT | MS_RDONLY)
     os.chdir(new)
-    check(libc.syscall(SYS_PIVOT_ROOT, b".", b"."), "pivot_root")
-    check(libc.umount2(b".", MNT_DETACH), "umount the old root")
+    if libc.syscall(SYS_PIVOT_ROOT, b".", b".") == 0:
+        check(libc.umount2(b".", MNT_DETACH), "umount the old root")
+    else:
+        # An initramfs cannot be pivoted away; cover it.  nsenter goes to the uppermost root as well.
+        mount(".", "/", "", MS_MOVE)
+        os.chroot(".")
     os.chdir("/")
 
 
@@ -182,7 +187,7 @@ def answers(path):
             return False
 
 
-def start_wireguard(w):
+def start_engine(w):
     """Engine in the foreground below this pid 1, so that there is one process and its log is a plain file."""
     with open("/var/log/wireguard-go.log", "ab") as log:
         engine = subprocess.Popen(w["engine"] + ["-f", w["interface"]], stdin=subprocess.DEVNULL, stdout=log,
@@ -195,6 +200,13 @@ def start_wireguard(w):
             with open("/var/log/wireguard-go.log", errors="replace") as f:
                 raise RuntimeError(f"{w['engine'][0]} did not start: {f.read().strip()[-600:]}")
         time.sleep(0.003)
+
+
+def start_wireguard(w):
+    if w["engine"] == ["kernel"]:
+        tool(["ip", "link", "add", w["interface"], "type", "wireguard"])
+    else:
+        start_engine(w)
     put("/run/wg.setconf", w["conf"], 0o600)
     tool(["wg", "setconf", w["interface"], "/run/wg.setconf"])
     os.unlink("/run/wg.setconf")

@@ -31,7 +31,7 @@ class Host:
     nat_ports: tuple | None = None  # (first, last) public UDP ports; default: any, the host's own where possible
     wg: bool = True                 # False: not in the mesh, no wg0, no config
     tools: bool = True              # False: no wg, wg-quick, wireguard-go to be found on it (implies wg=False)
-    engine: list | None = None      # command started as CMD... -f wg0; default: Debian's wireguard-go
+    engine: list | None = None      # command started as CMD... -f wg0, or ["kernel"]; default: the lab's
     ipv6: bool = True               # public IPv6 too (never behind a NAT)
     keepalive: int | None = None    # seconds on every row of this host; default: the lab's rule
     mtu: int | None = None          # of wg0; default 1420
@@ -114,7 +114,8 @@ class Plan:
     """Hosts with all their numbers, rows and texts."""
 
     def __init__(self, hosts, mesh="full", hub=None, keepalive="auto", psk=False, family=4,
-                 network=None, network6="fd44::/64", name="lab", saved=True, log="error", mtu=None):
+                 network=None, network6="fd44::/64", name="lab", saved=True, log="error", mtu=None,
+                 engine=None):
         if mesh not in MESHES:
             raise ValueError(f"mesh is {mesh!r}: it can be {', '.join(MESHES)}")
         if keepalive != "auto":
@@ -122,6 +123,7 @@ class Plan:
         self.hosts = [Host(h) if isinstance(h, str) else h for h in hosts]
         self.mesh, self.keepalive, self.psk, self.family = mesh, keepalive, psk, family
         self.name, self.saved, self.log, self.mtu = name, saved, log, mtu
+        self.engine = engine or ["wireguard-go"]
         if network is None:
             network = "10.44.0.0/24" if len(self.hosts) < 250 else "10.44.0.0/16"
         self.network, self.network6 = ipaddress.ip_network(network), ipaddress.ip_network(network6)
@@ -398,7 +400,7 @@ class Plan:
         if h.wg and self.mesh != "none":
             if self.forwards(h):
                 m["sysctl"] = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
-            m["wg"] = {"interface": INTERFACE, "engine": h.engine or ["wireguard-go"], "log": self.log,
+            m["wg"] = {"interface": INTERFACE, "engine": h.engine or self.engine, "log": self.log,
                        "conf": self.conf(h, full=False), "ip": self._wg_batch(h),
                        "keepalives": self.keepalives(h)}
             if self.saved:
