@@ -57,7 +57,6 @@ struct run {
     size_t count, running;
     struct fanout_request_options request;
     char *command;
-    bool interrupted;
 };
 
 static void finish(struct target *target, enum outcome outcome, int status, const char *why)
@@ -119,9 +118,8 @@ static const struct fanout_session_events session_events = {.open = on_open, .fa
 
 static void on_interrupt(struct ev_loop *loop, struct ev_signal *watcher, int events)
 {
-    struct run *run = watcher->data;
+    (void)watcher;
     (void)events;
-    run->interrupted = true;
     ev_break(loop, EVBREAK_ALL);
 }
 
@@ -177,7 +175,6 @@ static void run_all(struct run *run, double connect)
     if (run->ask)
         ask_attach(run->ask, run->fanout);
     ev_signal_init(&run->interrupt, on_interrupt, SIGINT);
-    run->interrupt.data = run;
     ev_signal_start(run->loop, &run->interrupt);
     ev_timer_init(&run->tick, on_tick, 2 * PROGRESS_EVERY, PROGRESS_EVERY);
     run->tick.data = run;

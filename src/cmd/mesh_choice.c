@@ -168,6 +168,15 @@ failed:
     return false;
 }
 
+bool mesh_choose_targets(const struct options *options, struct mesh_choice *choice)
+{
+    *choice = (struct mesh_choice){.named = {SIZE_MAX, SIZE_MAX}};
+    if (take_targets(options, choice) && check_pattern(options, choice))
+        return true;
+    mesh_choice_free(choice);
+    return false;
+}
+
 void mesh_choice_free(struct mesh_choice *choice)
 {
     if (choice->mesh)

@@ -17,6 +17,8 @@ struct mesh_choice {
 /* Operands that are names of the mesh file's nodes choose among them; others are SSH targets, and no mesh file is needed.
  * False with a message when there is neither, or a name is misspelt; the caller ends with its status for "could not". */
 bool mesh_choose(const struct options *options, struct mesh_choice *choice);
+/* All operands are SSH targets, whatever mesh file there is. */
+bool mesh_choose_targets(const struct options *options, struct mesh_choice *choice);
 void mesh_choice_free(struct mesh_choice *choice);
 
 /* The mesh file in the order of DESIGN section 4, or NULL when there is none (free). */
