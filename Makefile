@@ -163,3 +163,23 @@ distclean: clean
 	rm -rf .deps
 
 -include $(OBJECTS:.o=.d) $(STATIC_ONLY:.o=.d) $(UNIT_TESTS:=.d)
+
+# --- Manuals and completions: frames, filled from the program's own tables by a program that is not installed.
+PAGES := $(patsubst man/%.in,$(BUILD)/man/%,$(wildcard man/*.in)) \
+         $(patsubst completions/%.in,$(BUILD)/completions/%,$(wildcard completions/*.in))
+.PHONY: manuals
+manuals: $(PAGES)
+
+$(BUILD)/generate: man/generate.c $(LIBRARY)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIBS)
+
+$(BUILD)/man/%: man/%.in $(BUILD)/generate
+	@mkdir -p $(@D)
+	$(SAY) PAGE $@
+	$(Q)$(BUILD)/generate $< > $@.part && mv $@.part $@
+
+$(BUILD)/completions/%: completions/%.in $(BUILD)/generate
+	@mkdir -p $(@D)
+	$(SAY) PAGE $@
+	$(Q)$(BUILD)/generate $< > $@.part && mv $@.part $@
