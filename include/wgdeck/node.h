@@ -21,6 +21,7 @@ int node_observe(struct node_observer *observer, const char *salt, struct observ
  *   {"id":2,"op":"observe","salt":"64 hex"}              -> {"id":2,"ok":true,"observation":{...}}
  *   {"id":3,"op":"observe","salt":"...","every":2}       -> the same, then {"id":3,"event":"change","change":{...}} whenever something differs, and
  *                                                           {"id":3,"event":"same","node_time":...} when nothing does
+ *      "interface":"wg0" looks at this one only. A second "every" takes the place of the first. While the deck does not read, readings are left out.
  *   {"id":4,"op":"stop","stop":3}                        -> {"id":4,"ok":true}
  * Errors: {"id":N,"ok":false,"error":"..."}. A line over 1 MiB or that is not JSON ends the session with one error line. Returns the exit status. */
 int node_serve(int input, int output);

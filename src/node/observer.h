@@ -1,0 +1,57 @@
+/* The inside of the observer: what it keeps between two readings. Private to src/node. */
+#ifndef WGDECK_NODE_OBSERVER_H
+#define WGDECK_NODE_OBSERVER_H
+
+#include <netlink/netlink.h>
+
+#include "wgdeck/node.h"
+
+/* One question "where would a packet to this address go?", and its answer. */
+struct route_question {
+    struct address to;
+    uint32_t mark;  /* of the interface, for endpoints: its own packets go out with it */
+    uint32_t scope; /* interface index of a link-local endpoint */
+    bool answered;
+    struct observed_route answer;
+};
+
+struct node_observer {
+    char *root;
+    char *only;                      /* look at this interface; NULL: all */
+    struct nl_sock *query, *notices; /* NULL: none to be had here */
+    bool stale;                      /* links, addresses, routes or rules may have changed */
+    /* What is copied into each reading: links, table_routes, routes, configs, kernel_has_wireguard, names. */
+    struct observation facts;
+    int *link_indices;               /* of facts.links, the same order */
+    char *link_problem;              /* why links and routes are unknown, or NULL */
+    char *route_problem;             /* why table_routes are not all, or NULL */
+    struct route_question *questions;
+    size_t question_count;
+    uint64_t question_mark;          /* fingerprint of the devices they were asked for; 0: none asked */
+    uint64_t config_mark;            /* fingerprint of the files that facts.configs was read from */
+    char *config_problem;
+    char config_salt[72];
+    bool names_known;
+};
+
+/* The descriptor that becomes readable when the network changes; -1 if there is none. */
+int node_observer_descriptor(const struct node_observer *observer);
+/* Takes what has arrived there; true if the network may have changed since the last reading. */
+bool node_observer_noticed(struct node_observer *observer);
+/* Look at this interface only (NULL: at all). */
+void node_observer_only(struct node_observer *observer, const char *interface);
+
+/* The parts of a reading. A problem is a line for skipped. */
+void observe_links(struct node_observer *observer);    /* when stale: facts.links, facts.table_routes */
+void observe_counters(struct node_observer *observer, struct observation *observation); /* of the devices' links, now */
+void observe_routes(struct node_observer *observer, const struct observation *observation, bool stale); /* facts.routes */
+void observe_configs(struct node_observer *observer, const char *salt); /* facts.configs */
+void observe_node(struct node_observer *observer, struct observation *observation); /* names, sysctls, module, the way here */
+
+/* A line more in skipped. */
+void observe_skip(struct observation *observation, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Indices and names of links. */
+const char *observe_link_name(const struct node_observer *observer, int index);  /* or NULL */
+int observe_link_index(const struct node_observer *observer, const char *name);  /* or 0 */
+
+#endif
