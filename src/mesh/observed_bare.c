@@ -405,7 +405,7 @@ static int read_answer_line(struct bare *bare, const char *text, size_t length, 
 
 static const struct item {
     char letter;
-    int (*read)(struct bare *bare, const char *text, size_t length, struct err *err);
+    int (*take)(struct bare *bare, const char *text, size_t length, struct err *err);
 } items[] = {
     {'t', read_time},        {'n', read_hostname},     {'k', read_kernel},         {'p', read_connection},  {'u', read_root},
     {'f', read_forwarding},  {'g', read_module},       {'q', read_socket},         {'d', read_dump},        {'w', read_complaint},
@@ -426,7 +426,7 @@ static int read_line(struct bare *bare, const char *text, size_t length, struct 
         return err_set(err, "%s", text + 13);
     for (size_t i = 0; i < COUNT_OF(items); i++)
         if (length >= 2 && text[0] == items[i].letter && text[1] == ' ')
-            return items[i].read(bare, text + 2, length - 2, err);
+            return items[i].take(bare, text + 2, length - 2, err);
     return 0; /* an item of a later version, or a plain line of an ip that has -json for addresses only */
 }
 

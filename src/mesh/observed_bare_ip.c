@@ -271,13 +271,13 @@ int bare_ip_json(struct bare_ip *ip, const char *text, size_t length, struct err
     cJSON *document = json_parse(text, length, err);
     if (!document)
         return err_prefix(err, "the answer of ip");
-    int (*read)(struct bare_ip *, const cJSON *, struct err *) = ip->documents == 0   ? read_link
+    int (*take)(struct bare_ip *, const cJSON *, struct err *) = ip->documents == 0   ? read_link
                                                                  : ip->documents == 1 ? read_table_route
                                                                                       : read_answer;
     ip->documents++;
     int result = 0;
     const cJSON *item;
-    cJSON_ArrayForEach(item, document) if (result == 0) result = read(ip, item, err);
+    cJSON_ArrayForEach(item, document) if (result == 0) result = take(ip, item, err);
     cJSON_Delete(document);
     return result;
 }
