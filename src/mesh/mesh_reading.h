@@ -35,6 +35,10 @@ extern const bool mesh_key_repeats[];
 /* Everything that concerns more than one value: duplicates, overlaps, the topology's needs. 0, or -1. */
 int mesh_check(struct mesh_reading *reading);
 
+/* "HOST", "HOST:PORT", an address alone or with a port. HOST (malloc'd) and, when it is an address, endpoint->address; port 0: none given.
+ * 0, or -1 with nothing allocated. */
+int mesh_parse_endpoint(const char *text, char **host, struct endpoint *endpoint);
+
 /* Why TARGET cannot be given to ssh, or NULL when it can. */
 const char *mesh_target_fault(const char *target);
 

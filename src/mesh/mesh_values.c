@@ -251,23 +251,31 @@ static int split_endpoint(const char *text, char **host, const char **port)
     return 0;
 }
 
+int mesh_parse_endpoint(const char *text, char **host, struct endpoint *endpoint)
+{
+    const char *port = NULL;
+    unsigned long long number = 0;
+    *host = NULL;
+    *endpoint = (struct endpoint){0};
+    bool good = split_endpoint(text, host, &port) == 0 &&
+                (!port || (text_to_number(port, 65535, &number) == 0 && number > 0)) &&
+                (address_parse(*host, &endpoint->address) == 0 || (text[0] != '[' && is_host_name(*host)));
+    endpoint->port = (uint16_t)number;
+    if (good)
+        return 0;
+    free(*host);
+    *host = NULL;
+    return -1;
+}
+
 int mesh_take_endpoint(struct mesh_reading *reading, const struct conf_entry *entry)
 {
     struct mesh_node *node = reading->node;
-    const char *port = NULL;
-    unsigned long long number = 0; /* none: the listen port, known when all is read */
-    free(node->endpoint_host);
-    node->endpoint_host = NULL;
-    node->endpoint = (struct endpoint){0};
-    bool good = split_endpoint(entry->value, &node->endpoint_host, &port) == 0 &&
-                (!port || (text_to_number(port, 65535, &number) == 0 && number > 0)) &&
-                (address_parse(node->endpoint_host, &node->endpoint.address) == 0 ||
-                 (entry->value[0] != '[' && is_host_name(node->endpoint_host)));
-    if (!good)
+    if (mesh_parse_endpoint(entry->value, &node->endpoint_host, &node->endpoint) != 0)
         return mesh_refuse(reading, entry->line,
                            "Endpoint = %s is not possible: write HOST:PORT, as in 203.0.113.1:51820, [2001:db8::1]:51820 or "
                            "vpn.example.org:51820", entry->value);
-    node->endpoint_port = (uint16_t)number;
+    node->endpoint_port = node->endpoint.port; /* 0: the listen port, known when all is read */
     return 0;
 }
 
