@@ -119,6 +119,9 @@ const struct device *observation_device(const struct observation *observation, c
 const struct observed_link *observation_link(const struct observation *observation, const char *name);
 const struct observed_config *observation_config(const struct observation *observation, const char *interface);
 const struct observed_route *observation_route(const struct observation *observation, const struct address *to);
+/* Moves what was read of a wg-quick file into CONFIG (whose path, modes and error stay); WGQUICK is empty after. */
+struct wgquick;
+void observed_config_take(struct observed_config *config, struct wgquick *wgquick);
 /* Which address a route is asked for on behalf of an allowed prefix: itself for a single host, else the first inside (never one that the
  * kernel treats specially: 1.0.0.1 for 0.0.0.0/0, 2000::1 for ::/0). */
 struct address observed_route_target(const struct prefix *allowed);

@@ -124,14 +124,7 @@ static int parse_config(struct bare *bare, struct observed_config *config, struc
         device->has_private = bare->private_key != NULL;
         if (bare->private_key && key_parse(bare->private_key, &device->public_key) != 0)
             memset(&device->public_key, 0, sizeof device->public_key);
-        config->device = wgquick.device;
-        config->endpoint_hosts = wgquick.endpoint_hosts;
-        config->addresses = wgquick.addresses;
-        config->address_count = wgquick.address_count;
-        config->mtu = wgquick.mtu;
-        config->table_off = wgquick.table_off;
-        config->listen_port_given = wgquick.listen_port_given;
-        config->save_config = wgquick.save_config;
+        observed_config_take(config, &wgquick);
     }
     conf_free(conf);
     return result;

@@ -95,14 +95,7 @@ static int parse(struct observed_config *config, const struct buf *bytes, const 
     conf_free(conf);
     if (result != 0)
         return -1;
-    config->device = wgquick.device;
-    config->endpoint_hosts = wgquick.endpoint_hosts;
-    config->addresses = wgquick.addresses;
-    config->address_count = wgquick.address_count;
-    config->mtu = wgquick.mtu;
-    config->table_off = wgquick.table_off;
-    config->listen_port_given = wgquick.listen_port_given;
-    config->save_config = wgquick.save_config;
+    observed_config_take(config, &wgquick);
     return 0;
 }
 

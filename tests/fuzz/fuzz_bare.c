@@ -1,4 +1,5 @@
 /* The answer of a bare look, as a hostile node may write it. What is accepted must survive its own JSON form. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "wgdeck/observed.h"
@@ -15,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         observation_to_json(&observation, false, &json, NULL);
         cJSON *object = json_parse(buf_text(&text), text.length, &err);
         if (!object || observation_from_json(object, false, &again, &err) != 0 || !observation_equal(&observation, &again, false))
-            abort();
+            { fprintf(stderr,"%s\n%s\n", err.text, buf_text(&text)); abort(); }
         cJSON_Delete(object);
         buf_free(&text);
     }
