@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "device_compare.h"
 #include "wg/uapi.h"
 #include "wgdeck/buf.h"
 #include "wgdeck/clock.h"
@@ -290,41 +291,6 @@ static pid_t start_wireguard_go(void)
 static const char set_up[] = "umask 077; echo " TEXT_A " > /run/key; wg set wg0 private-key /run/key listen-port 51820 fwmark 0x1337 peer " PUBLIC_A
                              " allowed-ips 1.2.3.4/32; wg set wg0 peer xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg= preshared-key /run/key"
                              " endpoint 192.0.2.1:51820 persistent-keepalive 25 allowed-ips 10.1.0.0/16,10.0.0.2/32,fd00::5/128";
-static const char dump_command[] = "wg show all dump | awk -F '\\t' -v OFS='\\t' 'NF == 5 { $2 = \"(hidden)\" } "
-                                   "NF == 9 && $3 != \"(none)\" { $3 = \"83086c6a984edce244781fd7fbfb7317\" } 1'";
-
-/* What the socket tells is what wg(8) tells of it. */
-static int compare_with_wg(const struct device *device)
-{
-    char text[8192];
-    struct device *devices;
-    size_t count;
-    struct err err;
-    FILE *pipe = popen(dump_command, "r");
-    size_t length = fread(text, 1, sizeof text, pipe);
-    pclose(pipe);
-    if (device_parse_dump(text, length, &devices, &count, &err) || count != 1 || devices[0].peer_count != device->peer_count) {
-        fprintf(stderr, "%s\n%.*s", err.text, (int)length, text);
-        return 11;
-    }
-    const struct device *other = &devices[0];
-    if (key_compare(&device->public_key, &other->public_key) || device->listen_port != other->listen_port || device->fwmark != other->fwmark)
-        return 12;
-    for (size_t i = 0; i < device->peer_count; i++) {
-        const struct device_peer *a = &device->peers[i], *b = &other->peers[i];
-        if (key_compare(&a->public_key, &b->public_key) || !endpoint_equal(&a->endpoint, &b->endpoint) || a->keepalive != b->keepalive ||
-            a->has_preshared != b->has_preshared || memcmp(a->preshared_hash, b->preshared_hash, KEY_HASH_SIZE) ||
-            a->allowed_count != b->allowed_count)
-            return 13;
-        for (size_t j = 0; j < a->allowed_count; j++)
-            if (prefix_compare(&a->allowed[j], &b->allowed[j]))
-                return 14;
-    }
-    device_free(&devices[0]);
-    free(devices);
-    return 0;
-}
-
 static int live(void)
 {
     struct device device;
@@ -341,7 +307,7 @@ static int live(void)
     if (!result && (device_source_uapi.read("wg0", salt, &device, &err) || device.peer_count != 1))
         result = 3; /* a peer with the device's own key is not taken */
     if (!result)
-        result = compare_with_wg(&device);
+        result = device_differs_from_wg(&device, "83086c6a984edce244781fd7fbfb7317");
     kill(engine, SIGSTOP);
     if (!result && device_source_uapi.read("wg0", salt, &device, &err) != -2)
         result = 4;
