@@ -172,6 +172,7 @@ class Breaks:
             raise ValueError(f"{name_or_key!r} is neither a host nor a public key")
         return name_or_key
 
+    # Keys go in by standard input, under /proc: /dev/stdin is udev's, and not everywhere.
     def _wg(self, host, *args, input=None):
         self.host(host).run(["wg", "set", INTERFACE, *args], input=input)
 
@@ -186,7 +187,7 @@ class Breaks:
     def set_private_key(self, host: str, key: str = "", saved: bool = False):
         """The host has another private key (a fresh one unless given): every other node holds its old public one."""
         key = key or topology.genkey()
-        self._wg(host, "private-key", "/dev/stdin", input=key + "\n")
+        self._wg(host, "private-key", "/proc/self/fd/0", input=key + "\n")
         if saved:
             self.edit_saved(host, lambda t: re.sub(r"(?m)^PrivateKey = .*$", f"PrivateKey = {key}", t))
 
@@ -208,7 +209,7 @@ class Breaks:
         args = ["allowed-ips", ",".join(row["allowed"])] + (["endpoint", row["endpoint"]] if row["endpoint"] else [])
         self._wg(a, "peer", old, "remove")
         self._wg(a, "peer", key, *args, "persistent-keepalive", str(row["keepalive"]),
-                 *(["preshared-key", "/dev/stdin"] if row["psk"] else []), input=row["psk"])
+                 *(["preshared-key", "/proc/self/fd/0"] if row["psk"] else []), input=row["psk"])
         if saved:
             self.edit_saved(a, lambda t: t.replace(old, key))
 
@@ -231,7 +232,7 @@ class Breaks:
     def set_psk(self, a: str, b: str, psk: str = "", saved: bool = False):
         """a's row for b has another preshared key (a fresh one; "none" for none): b's side keeps the old."""
         psk = "" if psk == "none" else psk or topology.genpsk()
-        self._set_row(a, b, "preshared-key", "/dev/stdin" if psk else "/dev/null", input=psk + "\n",
+        self._set_row(a, b, "preshared-key", "/proc/self/fd/0" if psk else "/dev/null", input=psk + "\n",
                       saved={"PresharedKey": psk or None} if saved else None)
 
     def set_allowed(self, a: str, b: str, allowed: str, saved: bool = False):
@@ -254,7 +255,7 @@ class Breaks:
         row = self.host(a).rows()[self._key(b)]
         self._wg(a, "peer", self._key(b), "remove")
         self._wg(a, "peer", self._key(b), "allowed-ips", ",".join(row["allowed"]), "persistent-keepalive",
-                 str(row["keepalive"]), *(["preshared-key", "/dev/stdin"] if row["psk"] else []), input=row["psk"])
+                 str(row["keepalive"]), *(["preshared-key", "/proc/self/fd/0"] if row["psk"] else []), input=row["psk"])
 
     def set_keepalive(self, a: str, b: str, seconds: int, saved: bool = False):
         """a's row for b has this PersistentKeepalive (0: none)."""

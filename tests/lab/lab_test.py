@@ -63,7 +63,7 @@ def test_hosts_are_apart():
     need()
     with Lab(2, mesh="none") as lab:
         a, b = lab.host("n1"), lab.host("n2")
-        for path in ("/etc/wireguard/x", "/root/x", "/tmp/x", "/usr/local/x", "/var/lib/x", "/home/x", "/run/x", "/dev/shm/x"):
+        for path in ("/etc/wireguard/x", "/root/x", "/tmp/x", "/usr/x", "/var/lib/x", "/home/x", "/run/x", "/dev/shm/x"):
             a.write(path, "mine")
             assert a.read(path) == "mine"
             assert b.run(["test", "-e", path], check=False).returncode, f"{path} of n1 is on n2"
@@ -186,7 +186,8 @@ def test_in_a_host_of_a_lab():
         if any(line.split()[1:3] == ["/", "overlay"] for line in f):
             raise Skip("the root here is an overlay already; the kernel stacks two, not three")
     with Lab(1, mesh="none") as lab:
-        done = lab.host("n1").run([str(HERE / "lab"), "run", "--nodes", "2", "--warm", "--", "ssh", "n2", "hostname"])
+        done = lab.host("n1").run([str(HERE / "lab"), "run", "--nodes", "2", "--warm", "--", "ssh", "n2", "hostname"],
+                                 env={"LAB_ENGINE": os.environ.get("LAB_ENGINE", "")})
         assert done.stdout == "n2\n", done
 
 
@@ -414,7 +415,12 @@ def test_loss():
 def test_throttle():
     need()
     with Lab(2, mesh="none") as lab:
-        lab.throttle_udp("n2", 1)
+        try:
+            lab.throttle_udp("n2", 1)
+        except LabError as e:
+            if "No such file" in str(e):
+                raise Skip("this kernel has no nft_limit") from None
+            raise
         assert udp_passes(lab, "n1", "n2", count=2000) < 1000
 
 
@@ -527,7 +533,8 @@ def test_break_interface():
         lab.link_down("n2")
         assert not lab.ping("n1", "n2", timeout=1)
         lab.link_up("n2")
-        assert lab.ping("n1", "n2", timeout=3) and lab.ping("n1", "n2", timeout=3, family=6)
+        # From n2: it has lost its sessions with the interface, and n1 would use its own for 15 seconds yet.
+        assert lab.ping("n2", "n1", timeout=7) and lab.ping("n2", "n1", timeout=3, family=6)
         lab.shadow_route("n1", "10.44.0.2/32")
         assert not lab.ping("n1", "n2", timeout=1) and lab.ping("n1", "n3")
         lab.delete_route("n1")

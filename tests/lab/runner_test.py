@@ -41,10 +41,10 @@ def test_broken_file_fails():
 
 def test_deadline_and_its_children():
     began = time.monotonic()
-    done = ran("@timeout(1)\ndef test_a():\n subprocess.Popen(['sleep', '987'])\n print('half'); time.sleep(60)\n"
+    done = ran("@timeout(4)\ndef test_a():\n subprocess.Popen(['sleep', '987'])\n print('half'); time.sleep(60)\n"
                "def test_b(): os.kill(os.getpid(), 11)\n", "-j", "2")
-    assert time.monotonic() - began < 10
-    assert "not done after 1 seconds" in done.stdout and "| half" in done.stdout, done.stdout
+    assert time.monotonic() - began < 40
+    assert "not done after 4 seconds" in done.stdout and "| half" in done.stdout, done.stdout
     assert "ended by signal 11" in done.stdout and done.stdout.endswith("0 passed, 2 failed, 0 skipped\n")
     for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
         try:

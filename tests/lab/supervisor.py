@@ -127,6 +127,14 @@ def add_users(m, plan):
         f"{n}:{h}:19000:0:99999:7:::" for n, _, h in users]) + "\n", 0o640)
     put("/etc/group", "\n".join(["root:x:0:"] + kept("/etc/group") + [
         f"{n}:x:{uid}:" for n, uid, _ in users]) + "\n")
+    # sudo's own files too: what the machine has for it is not to matter.
+    pam = "".join(f"{kind} required pam_unix.so\n" for kind in ("auth", "account", "session"))
+    os.makedirs("/etc/pam.d", exist_ok=True)
+    for service in ("sudo", "sudo-i"):
+        put(f"/etc/pam.d/{service}", pam)
+    put("/etc/sudoers", "Defaults env_reset\n"
+        "Defaults secure_path=\"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\"\n"
+        "root ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n", 0o440)
     put("/etc/sudoers.d/lab", "ops ALL=(ALL:ALL) NOPASSWD: ALL\npw ALL=(ALL:ALL) ALL\n", 0o440)
     for n, uid, _ in users:
         os.mkdir(f"/home/{n}", 0o755)
