@@ -72,7 +72,7 @@ static void find_key_in_rows(struct adopt *adopt, size_t index)
         const struct device *device = adopt->nodes[i].device;
         for (size_t j = 0; device && j < device->peer_count; j++) {
             const struct device_peer *row = &device->peers[j];
-            if (address_compare(&row->endpoint.address, &outer) != 0 || key_is_taken(adopt, &row->public_key))
+            if (key_is_zero(&row->public_key) || address_compare(&row->endpoint.address, &outer) != 0 || key_is_taken(adopt, &row->public_key))
                 continue;
             node->key = row->public_key;
             node->has_key = true;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "observed_random.h"
 #include "wgdeck/adopt.h"
 #include "wgdeck/mem.h"
 
@@ -400,6 +401,35 @@ static void test_nothing_to_adopt(void **state)
     end(&scene);
 }
 
+/* Whatever the nodes show, what is handed out can be read; the only excuse is that there is nothing. */
+static void test_chaos(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", "10.0.0.1", "::1", "root@d:7", "[fd00::1]:22", "f"};
+    size_t adopted = 0;
+    for (uint64_t seed = 0; seed < 1000; seed++) {
+        struct chance chance = {seed};
+        struct mesh *targets = mesh_from_targets(names, COUNT_OF(names), NULL);
+        struct observed *seen = observed_new(COUNT_OF(names));
+        struct conf *conf = conf_new("adopted.conf");
+        struct buf notes = BUF_EMPTY;
+        struct err err = {""};
+        for (size_t i = 0; i < COUNT_OF(names); i++) {
+            chance_observation(&chance, &seen->nodes[i]);
+            seen->nodes[i].reach = chance_below(&chance, 4) ? REACH_OK : REACH_FAILED;
+        }
+        if (adopt_mesh(targets, seen, conf, &notes, &err) == 0)
+            adopted++;
+        else if (!strstr(err.text, "nothing to adopt"))
+            fail_msg("seed %d: %s", (int)seed, err.text);
+        buf_free(&notes);
+        conf_free(conf);
+        observed_free(seen);
+        mesh_free(targets);
+    }
+    assert_true(adopted > 500);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_host_addresses_only),
         cmocka_unit_test(test_everything_through_one),
         cmocka_unit_test(test_nothing_to_adopt),
+        cmocka_unit_test(test_chaos),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
