@@ -51,7 +51,7 @@ static void add_file(struct config_list *list, int folder, const char *name)
     MEM_GROW(list->items, list->count, list->capacity);
     struct config_file *file = &list->items[list->count++];
     *file = (struct config_file){0};
-    snprintf(file->name, sizeof file->name, "%s", name);
+    memcpy(file->name, name, strnlen(name, sizeof file->name - 1)); /* is_config has measured it */
     if (fstatat(folder, name, &file->status, 0) != 0)
         file->problem = errno;
 }
