@@ -122,6 +122,11 @@ static void test_defaults(void **state)
     assert_int_equal(mesh->keepalive_mode, KEEPALIVE_AUTO);
     assert_int_equal(mesh->topology, TOPOLOGY_FULL);
     mesh_free(mesh);
+    /* A /31 has neither a network's own nor a broadcast address (RFC 3021). */
+    mesh = read_text("[Mesh]\nNetwork = 10.0.0.0/31\n[Node a]\nAddress = 10.0.0.0\n[Node b]\nAddress = 10.0.0.1\n", NULL, &err);
+    if (!mesh)
+        fail_msg("%s", err.text);
+    mesh_free(mesh);
 }
 
 #define MESH "[Mesh]\nNetwork = 10.44.0.0/24\n"                      /* lines 1 and 2 */
@@ -185,6 +190,7 @@ static void test_refuses(void **state)
         {MESH NODE_A "AllowedIPs = 0.0.0.0/0\n", "mesh.conf:5: AllowedIPs 0.0.0.0/0 of node a overlaps the mesh's Network 10.44.0.0/24"},
         {MESH NODE_A "AllowedIPs = 10.44.0.128/25\n", "mesh.conf:5: AllowedIPs 10.44.0.128/25 of node a overlaps the mesh's Network"},
         {MESH NODE_A "AllowedIPs = 10.1.0.0/16\n" NODE_B "AllowedIPs = 10.1.2.0/24\n", "AllowedIPs 10.1.0.0/16 of node a overlaps 10.1.2.0/24 of node b (line 8)"},
+        {MESH NODE_A "AllowedIPs = 192.168.0.0/16\n" NODE_B "AllowedIPs = 192.168.7.0/24\n", "AllowedIPs 192.168.0.0/16 of node a overlaps 192.168.7.0/24 of node b"},
         {MESH NODE_A "AllowedIPs = 10.1.0.0/16, 10.1.2.0/24\n", "mesh.conf:5: AllowedIPs 10.1.0.0/16 and 10.1.2.0/24 of node a overlap"},
         {MESH "Topology = hub\n" NODE_A, "mesh.conf:3: Topology = hub and no hub: write Role = hub"},
         {MESH "Topology = hub\n" NODE_A "Role = hub\n" NODE_B "Role = hub\n", "mesh.conf:9: a second hub, b (the first is a, line 4)"},
