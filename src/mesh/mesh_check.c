@@ -18,9 +18,10 @@ static size_t line_of(const struct mesh_reading *reading, size_t node, const cha
 
 static size_t mesh_line_of(const struct mesh_reading *reading, const char *key)
 {
+    const char *kind, *name;
     size_t line = 0;
     if (!conf_get(reading->conf, reading->mesh_section, key, &line))
-        conf_section(reading->conf, reading->mesh_section, &(const char *){NULL}, &(const char *){NULL}, &line);
+        conf_section(reading->conf, reading->mesh_section, &kind, &name, &line);
     return line;
 }
 

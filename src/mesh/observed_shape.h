@@ -1,5 +1,5 @@
 /* The members of an observation as data: one row a member, from which freeing, copying, comparing, ordering, the JSON
- * form and changes are made. A new member of observed.h needs a row in observed_shape.c and nothing else. Private to src/mesh. */
+ * form and changes are made. A new member of observed.h needs a row in observed_members.c and nothing else. Private to src/mesh. */
 #ifndef WGDECK_MESH_OBSERVED_SHAPE_H
 #define WGDECK_MESH_OBSERVED_SHAPE_H
 
