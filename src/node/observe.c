@@ -147,7 +147,7 @@ static void find_orphans(const struct node_observer *observer, struct observatio
     for (size_t i = 0; i < observation->link_count; i++) {
         const struct observed_link *link = &observation->links[i];
         bool wanted = !observer->only || strcmp(observer->only, link->name) == 0;
-        if (wanted && strcmp(link->kind, "tun") == 0 && !has_device(observation, link->name) && observation_config(observation, link->name))
+        if (wanted && strcmp(link->kind, "tun") == 0 && !has_device(observation, link->name) && observation_config(&observer->facts, link->name))
             add_dead(observation, link->name);
     }
 }
@@ -157,7 +157,39 @@ static int compare_texts(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-int node_observe(struct node_observer *observer, const char *salt, struct observation *observation, struct err *err)
+/* The lists */
+
+struct observed_lists observe_take_lists(struct observation *observation)
+{
+    struct observed_lists lists = {observation->configs,      observation->routes,      observation->table_routes,
+                                   observation->config_count, observation->route_count, observation->table_route_count};
+    observe_put_lists(observation, &(struct observed_lists){0});
+    return lists;
+}
+
+void observe_put_lists(struct observation *observation, const struct observed_lists *lists)
+{
+    observation->configs = lists->configs;
+    observation->routes = lists->routes;
+    observation->table_routes = lists->table_routes;
+    observation->config_count = lists->config_count;
+    observation->route_count = lists->route_count;
+    observation->table_route_count = lists->table_route_count;
+}
+
+static void copy_facts(struct node_observer *observer, bool with_lists, struct observation *observation)
+{
+    struct observed_lists lists = {0};
+    if (!with_lists)
+        lists = observe_take_lists(&observer->facts);
+    observation_clear(observation);
+    observation_copy(observation, &observer->facts);
+    if (!with_lists)
+        observe_put_lists(&observer->facts, &lists);
+}
+
+int node_observe_again(struct node_observer *observer, const char *salt, uint64_t version, struct observation *observation, bool *unchanged,
+                       struct err *err)
 {
     (void)err;
     struct observation devices = {0};
@@ -169,9 +201,8 @@ int node_observe(struct node_observer *observer, const char *salt, struct observ
     bool readable = observe_devices(observer, salt, &devices);
     observe_configs(observer, salt);
     observe_routes(observer, &devices, stale);
-
-    observation_clear(observation);
-    observation_copy(observation, &observer->facts);
+    *unchanged = version == observer->facts_version;
+    copy_facts(observer, !*unchanged, observation);
     observation->node_time = now;
     observation->devices = devices.devices;
     observation->device_count = devices.device_count;
@@ -190,4 +221,10 @@ int node_observe(struct node_observer *observer, const char *salt, struct observ
             observe_skip(observation, "%s", problems[i]);
     observation->privileged = readable && !observer->config_problem && can_administer();
     return 0;
+}
+
+int node_observe(struct node_observer *observer, const char *salt, struct observation *observation, struct err *err)
+{
+    bool unchanged;
+    return node_observe_again(observer, salt, UINT64_MAX, observation, &unchanged, err);
 }

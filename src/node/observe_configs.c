@@ -153,6 +153,7 @@ void observe_configs(struct node_observer *observer, const char *salt)
     uint64_t mark = mark_of(&list);
     if (mark != observer->config_mark || strncmp(salt, observer->config_salt, sizeof observer->config_salt) != 0 || why != 0) {
         clear_configs(observer);
+        observer->facts_version++;
         observer->facts.configs = mem_alloc(list.count, sizeof *observer->facts.configs);
         for (size_t i = 0; i < list.count; i++)
             add_config(observer, &list, &list.items[i], salt);

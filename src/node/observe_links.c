@@ -296,6 +296,7 @@ void observe_links(struct node_observer *observer)
     const struct ifaddrmsg every_address = {.ifa_family = AF_UNSPEC};
     const struct rtmsg every_route = {.rtm_family = AF_UNSPEC};
     clear_links(observer);
+    observer->facts_version++;
     int result = dump(observer, RTM_GETLINK, &every_link, sizeof every_link, each_link, &links);
     if (result == 0)
         result = dump(observer, RTM_GETADDR, &every_address, sizeof every_address, each_address, observer);

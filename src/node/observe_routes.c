@@ -158,6 +158,7 @@ static void take_known(const struct node_observer *observer, struct route_questi
 static void put_answers(struct node_observer *observer)
 {
     struct observation *facts = &observer->facts;
+    observer->facts_version++;
     free(facts->routes);
     facts->routes = mem_alloc(observer->question_count, sizeof *facts->routes);
     facts->route_count = 0;

@@ -22,6 +22,7 @@ struct node_observer {
     bool stale;                      /* links, addresses, routes or rules may have changed */
     /* What is copied into each reading: links, table_routes, routes, configs, kernel_has_wireguard, names. */
     struct observation facts;
+    uint64_t facts_version;          /* rises whenever the lists in facts are made anew */
     int *link_indices;               /* of facts.links, the same order */
     char *link_problem;              /* why links and routes are unknown, or NULL */
     char *route_problem;             /* why table_routes are not all, or NULL */
@@ -40,6 +41,20 @@ int node_observer_descriptor(const struct node_observer *observer);
 bool node_observer_noticed(struct node_observer *observer);
 /* Look at this interface only (NULL: at all). */
 void node_observer_only(struct node_observer *observer, const char *interface);
+
+/* The long lists that seldom change: configs, routes, table_routes. */
+struct observed_lists {
+    struct observed_config *configs;
+    struct observed_route *routes;
+    struct observed_table_route *table_routes;
+    size_t config_count, route_count, table_route_count;
+};
+struct observed_lists observe_take_lists(struct observation *observation); /* OBSERVATION is without them after */
+void observe_put_lists(struct observation *observation, const struct observed_lists *lists);
+/* As node_observe, but if the lists are still those of VERSION (observer->facts_version at an earlier reading) they are left out: who has the
+ * earlier reading need not copy and compare a thousand rows of a file that did not change. *UNCHANGED says so. */
+int node_observe_again(struct node_observer *observer, const char *salt, uint64_t version, struct observation *observation, bool *unchanged,
+                       struct err *err);
 
 /* The parts of a reading. A problem is a line for skipped. */
 void observe_links(struct node_observer *observer);    /* when stale: facts.links, facts.table_routes */

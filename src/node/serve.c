@@ -28,6 +28,7 @@ struct watch {
     char salt[65];
     char *interface;
     struct observation last; /* as the deck has it */
+    uint64_t facts_version;  /* of the observer, when its lists were made */
     ev_timer timer, early;
     ev_io notices;
     int64_t read_at;
@@ -135,34 +136,46 @@ static void end_watch(struct server *server)
     watch->interface = NULL;
 }
 
+static void write_change(struct server *server, const struct observation *now)
+{
+    struct json json = json_begin(&server->answers);
+    json_object(&json, NULL);
+    json_unsigned(&json, "id", server->watch.id);
+    json_text(&json, "event", "change");
+    if (!observation_change_to_json(&server->watch.last, now, &json, "change")) {
+        buf_clear(&server->answers);
+        json = json_begin(&server->answers);
+        json_object(&json, NULL);
+        json_unsigned(&json, "id", server->watch.id);
+        json_text(&json, "event", "same");
+        json_number(&json, "node_time", now->node_time);
+    }
+    json_object_end(&json);
+    send_answers(server);
+}
+
 /* A reading for the watch; only what differs from what the deck has is said. */
 static void watch_again(struct server *server)
 {
     struct watch *watch = &server->watch;
     struct observation now = {0};
     struct err err;
+    bool unchanged;
     ev_timer_stop(server->loop, &watch->early);
     if (server->answers.length) /* the deck has not read the last one: it gets the sum of the changes later */
         return;
     node_observer_only(server->observer, watch->interface);
-    if (node_observe(server->observer, watch->salt, &now, &err) != 0)
+    if (node_observe_again(server->observer, watch->salt, watch->facts_version, &now, &unchanged, &err) != 0)
         return;
     watch->read_at = clock_steady();
-    struct json json = json_begin(&server->answers);
-    json_object(&json, NULL);
-    json_unsigned(&json, "id", watch->id);
-    json_text(&json, "event", "change");
-    if (!observation_change_to_json(&watch->last, &now, &json, "change")) {
-        buf_clear(&server->answers);
-        json = json_begin(&server->answers);
-        json_object(&json, NULL);
-        json_unsigned(&json, "id", watch->id);
-        json_text(&json, "event", "same");
-        json_number(&json, "node_time", now.node_time);
-    }
-    json_object_end(&json);
-    send_answers(server);
+    watch->facts_version = server->observer->facts_version;
+    struct observed_lists lists = {0};
+    if (unchanged)
+        lists = observe_take_lists(&watch->last);
+    write_change(server, &now);
     observation_clear(&watch->last);
+    if (unchanged)
+        observe_put_lists(&now, &lists);
     watch->last = now;
 }
 
@@ -196,6 +209,7 @@ static void begin_watch(struct server *server, const cJSON *request, const char 
     watch->interface = mem_text(json_get_text(request, "interface", NULL));
     watch->last = *first;
     *first = (struct observation){0};
+    watch->facts_version = server->observer->facts_version;
     watch->read_at = clock_steady();
     ev_timer_set(&watch->timer, every, every);
     ev_timer_start(server->loop, &watch->timer);
