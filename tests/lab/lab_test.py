@@ -63,7 +63,7 @@ def test_hosts_are_apart():
     need()
     with Lab(2, mesh="none") as lab:
         a, b = lab.host("n1"), lab.host("n2")
-        for path in ("/etc/wireguard/x", "/root/x", "/tmp/x", "/usr/x", "/var/lib/x", "/home/x", "/run/x", "/dev/shm/x"):
+        for path in ("/etc/wireguard/x", "/root/x", "/tmp/x", "/usr/x", "/var/x", "/home/x", "/run/x", "/dev/shm/x"):
             a.write(path, "mine")
             assert a.read(path) == "mine"
             assert b.run(["test", "-e", path], check=False).returncode, f"{path} of n1 is on n2"
@@ -663,23 +663,26 @@ def test_shift_clock():
 
 # ---- how it ends -----------------------------------------------------------------------------------------------
 
-def leftovers(namespaces):
-    """Processes of the machine that are in one of these namespaces (of network or pid), and mounts of a lab."""
-    out = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        for kind in ("net", "pid", "mnt"):
-            try:
-                if os.readlink(f"/proc/{pid}/ns/{kind}") in namespaces:
-                    out.append(pid)
-            except OSError:
-                pass
-    with open("/proc/self/mounts") as f:
-        out += [line for line in f if "/run/lab" in line]
-    return out
+class Spaces:
+    """The namespaces of some processes.  They are held open, or the kernel would give their numbers to the next
+    lab that starts beside this one."""
 
+    def __init__(self, pids):
+        self.held = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for pid in pids for kind in ("net", "pid", "mnt")]
+        self.names = {os.readlink(f"/proc/self/fd/{fd}") for fd in self.held}
 
-def namespaces_of(lab):
-    return {os.readlink(f"/proc/{n.pid}/ns/{kind}") for n in lab.nodes.values() for kind in ("net", "pid", "mnt")}
+    def leftovers(self):
+        """Processes of the machine that are in one of them, and mounts of a lab that can be seen here."""
+        out = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            for kind in ("net", "pid", "mnt"):
+                try:
+                    if os.readlink(f"/proc/{pid}/ns/{kind}") in self.names:
+                        out.append((pid, kind))
+                except OSError:
+                    pass
+        with open("/proc/self/mounts") as f:
+            return out + [line for line in f if "/run/lab" in line]
 
 
 CHILD = """
@@ -687,9 +690,7 @@ import sys, json, os
 sys.path.insert(0, {here!r})
 from lab import Lab, Host
 lab = Lab([Host("a"), Host("b", nat="symmetric")]); lab.start()
-print(json.dumps([lab.supervisor.pid, lab.pid,
-                  sorted({{os.readlink(f"/proc/{{n.pid}}/ns/{{k}}") for n in lab.nodes.values() for k in ("net", "pid", "mnt")}})]),
-      flush=True)
+print(json.dumps([lab.supervisor.pid, lab.pid, [n.pid for n in lab.nodes.values()]]), flush=True)
 lab.host("a").spawn("sleep 1000")
 lab.operator.run("sleep 1000", timeout=2000)
 """
@@ -700,10 +701,11 @@ def ends_after(kill):
     p = subprocess.Popen([sys.executable, "-c", CHILD.format(here=str(HERE))], stdout=subprocess.PIPE, text=True)
     try:
         line = p.stdout.readline()
-        supervisor, pid, spaces = json.loads(line)
-        assert len(leftovers(spaces)) > 5, "the check itself sees nothing"
+        supervisor, pid, pids = json.loads(line)
+        spaces = Spaces(pids)
+        assert len(spaces.leftovers()) > 5, "the check itself sees nothing"
         kill(p, supervisor, pid)
-        wait(lambda: not leftovers(spaces), "everything gone")
+        wait(lambda: not spaces.leftovers(), "everything gone")
         links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True).stdout
         assert "to-a" not in links
     finally:
@@ -714,9 +716,9 @@ def ends_after(kill):
 def test_stop_leaves_nothing():
     need()
     with Lab([Host("a"), Host("b", nat="symmetric")]) as lab:
-        spaces = namespaces_of(lab)
-        assert leftovers(spaces)
-    assert not leftovers(spaces)
+        spaces = Spaces(n.pid for n in lab.nodes.values())
+        assert spaces.leftovers()
+    assert not spaces.leftovers()
     assert not lab.alive()
 
 

@@ -130,7 +130,7 @@ def add_users(m, plan):
     # sudo's own files too: what the machine has for it is not to matter.
     pam = "".join(f"{kind} required pam_unix.so\n" for kind in ("auth", "account", "session"))
     os.makedirs("/etc/pam.d", exist_ok=True)
-    for service in ("sudo", "sudo-i"):
+    for service in ("sudo", "sudo-i", "other"):
         put(f"/etc/pam.d/{service}", pam)
     put("/etc/sudoers", "Defaults env_reset\n"
         "Defaults secure_path=\"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\"\n"
