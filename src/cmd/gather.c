@@ -18,6 +18,7 @@
 #define TICK 0.05                /* seconds: how often the end of waiting is thought about */
 #define PROGRESS_AFTER 0.5       /* seconds before anything is shown of it */
 #define PATIENCE_LEAST 0.8
+#define PATIENCE_AFTER_QUESTION 3.0 /* what was answered on the terminal has to reach the node first */
 #define TIMEOUT_DEFAULT 10.0
 #define REFRESH_DEADLINE 10.0
 
@@ -31,7 +32,7 @@ struct gather {
     struct ev_timer tick;
     struct ev_signal interrupt, hangup, terminate;
     bool interrupted, show_progress, waiting;
-    int64_t started, last_answer;  /* steady clock */
+    int64_t started, last_answer, last_question; /* steady clock; 0: none */
     int64_t until;                 /* gather_wait: the end of it; 0 */
     const char *wait_text;
     bool *renewed;                 /* per node: has answered since gather_again */
@@ -83,14 +84,18 @@ static double patience(const struct gather *gather)
     return half > PATIENCE_LEAST ? half : PATIENCE_LEAST;
 }
 
-static bool waited_enough(const struct gather *gather)
+static bool waited_enough(struct gather *gather)
 {
     size_t no_turn, missing = count_missing(gather, &no_turn);
     if (!missing)
         return true;
-    if (ask_pending(gather->ask) || no_turn)
+    if (ask_pending(gather->ask))
+        gather->last_question = clock_steady();
+    if (ask_pending(gather->ask) || no_turn || !gather->last_answer)
         return false;
-    return gather->last_answer && seconds_since(gather->last_answer) >= patience(gather);
+    if (gather->last_question && seconds_since(gather->last_question) < PATIENCE_AFTER_QUESTION)
+        return false;
+    return seconds_since(gather->last_answer) >= patience(gather);
 }
 
 static const char *phase_of(const struct gather *gather, size_t node)

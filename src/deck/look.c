@@ -67,6 +67,16 @@ static void open_session(struct look *look, size_t index)
     node->session = fanout_open(look->fanout, of_mesh->name, of_mesh->ssh, of_mesh->host_key, &look_session_events, node);
 }
 
+/* On its way to who answers it. */
+static void on_question(void *context, const struct fanout_question *question)
+{
+    struct look *look = context;
+    size_t index = question->session ? mesh_find_node(look->mesh, question->session) : SIZE_MAX;
+    if (index != SIZE_MAX)
+        look->nodes[index].questioned = true;
+    look->options.fanout.ask(look->options.fanout.context, question);
+}
+
 static int load_program(struct look *look, struct err *err)
 {
     struct err missing;
@@ -96,7 +106,12 @@ struct look *look_new(struct ev_loop *loop, const struct mesh *mesh, const struc
     make_salt(look->salt);
     look->observed = observed_new(mesh->node_count);
     look->nodes = mem_alloc(mesh->node_count, sizeof *look->nodes);
-    look->fanout = fanout_new(loop, &look->options.fanout);
+    struct fanout_options fanout_options = look->options.fanout;
+    if (fanout_options.ask) {
+        fanout_options.ask = on_question;
+        fanout_options.context = look;
+    }
+    look->fanout = fanout_new(loop, &fanout_options);
     ev_timer_init(&look->settled, on_settled, 0, 0);
     look->settled.data = look;
     ev_timer_start(loop, &look->settled); /* for a mesh without a session */

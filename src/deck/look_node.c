@@ -19,6 +19,7 @@ enum {
     PROBLEM_KEPT = 400,
     PUSH_PIECE = 256 << 10,    /* in flight for one node: the others' pushes share the line */
     CRASHES_FORGIVEN = 1,
+    PASSWORD_TRIES = 3,
 };
 #define CLOCK_STEP (2 * CLOCK_SECOND) /* a stream's times that differ more than this tell of a clock that was set */
 
@@ -219,12 +220,11 @@ static void helper_line(struct look_node *node, const char *line, size_t length)
 static void push_more(struct look_node *node)
 {
     const struct buf *bytes = &node->look->program.bytes;
-    size_t left = bytes->length - node->pushed;
-    size_t piece = left < PUSH_PIECE ? left : PUSH_PIECE;
-    if (!piece || fanout_queued(node->request) > 0)
-        return;
-    fanout_write(node->request, bytes->data + node->pushed, piece);
-    node->pushed += piece;
+    while (node->pushed < bytes->length && !fanout_queued(node->request)) {
+        size_t left = bytes->length - node->pushed, piece = left < PUSH_PIECE ? left : PUSH_PIECE;
+        fanout_write(node->request, bytes->data + node->pushed, piece);
+        node->pushed += piece;
+    }
     ev_timer_again(node->look->loop, &node->deadline); /* a slow line is no hang: each piece that went out counts */
 }
 
@@ -329,6 +329,7 @@ static void on_output(void *context, struct fanout_request *request, const char 
     size_t limit = node->stage == STAGE_BARE ? BARE_LIMIT : LINE_LIMIT;
     if (request != node->request)
         return;
+    node->questioned = false;
     if (length > limit - node->input.length) {
         fail(node, REACH_GARBLED, "it answered more than %zu MiB", limit >> 20);
         return;
@@ -374,9 +375,16 @@ static char *last_problem(const struct look_node *node)
     return mem_text_part(text + begin, end - begin);
 }
 
-static bool sudo_refused(const struct look_node *node, const char *why)
+/* sudo said no before anything ran (src/ssh/request.c: "sudo as USER: ..."). A wrong password may be typed again; any other no is
+ * final, and the look goes on as who we are: it says itself what it could not see. */
+static bool try_after_sudo(struct look_node *node, const char *why)
 {
-    return why && strstr(why, "sudo") && !node->without_root && node->input.length == 0;
+    if (!why || node->without_root || strncmp(why, "sudo as ", strlen("sudo as ")) != 0)
+        return false;
+    bool wrong = strstr(why, "password is wrong") != NULL;
+    node->without_root = !wrong || ++node->wrong_passwords >= PASSWORD_TRIES;
+    start(node, node->push);
+    return true;
 }
 
 static void ended_early(struct look_node *node, enum look_stage stage, int status, const char *why)
@@ -403,7 +411,10 @@ static void on_done(void *context, struct fanout_request *request, int status, c
     if (request != node->request)
         return;
     node->request = NULL;
-    if (stage == STAGE_IDLE)
+    node->questioned = false;
+    if (stage == STAGE_IDLE || fanout_session_phase(node->session) != PHASE_OPEN)
+        return; /* a connection that is gone is told by on_failed */
+    if (status < 0 && try_after_sudo(node, why))
         return;
     if (stage == STAGE_BARE) {
         if (status >= 0)
@@ -412,19 +423,13 @@ static void on_done(void *context, struct fanout_request *request, int status, c
             ended_early(node, stage, status, why);
         return;
     }
-    if (status < 0 && sudo_refused(node, why)) {
-        node->without_root = true;
-        start(node, node->push);
-        return;
-    }
     if (stage == STAGE_HELPER && !node->asked && !(node->look->options.every > 0)) {
         node->stage = STAGE_IDLE; /* it has answered, and nothing more was asked of it */
         return;
     }
-    bool alive = fanout_session_phase(node->session) == PHASE_OPEN;
-    if (stage != STAGE_GREETING && alive && node->crashes++ < CRASHES_FORGIVEN)
+    if (stage != STAGE_GREETING && node->crashes++ < CRASHES_FORGIVEN)
         start(node, node->push);
-    else if (alive || node->waiting || seen(node)->reach == REACH_OK)
+    else
         ended_early(node, stage, status, why);
 }
 
@@ -473,8 +478,11 @@ static void start(struct look_node *node, bool push)
 static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
     struct look_node *node = timer->data;
-    (void)loop;
     (void)events;
+    if (node->questioned) { /* a person takes as long as they take */
+        ev_timer_again(loop, timer);
+        return;
+    }
     fail(node, REACH_FAILED, "logged in, but no answer within %.0f s (is the machine overloaded?)", node->look->options.deadline);
 }
 
@@ -526,17 +534,8 @@ static void on_failed(void *context, struct fanout_session *session, enum fanout
 {
     struct look_node *node = context;
     node->session = session;
-    if (failure == FAILURE_SUDO && !node->without_root) {
-        node->without_root = true;
-        if (fanout_session_phase(session) == PHASE_OPEN) {
-            start(node, node->push);
-            return;
-        }
-    }
-    if (failure == FAILURE_HOST_KEY_UNKNOWN)
-        fail(node, REACH_FAILED, "%s (check the fingerprint; \"wgdeck ssh %s\" accepts the key)", why, node->look->mesh->nodes[node->index].name);
-    else
-        fail(node, REACH_FAILED, "%s", why ? why : fanout_phase_text(fanout_session_phase(session)));
+    (void)failure;
+    fail(node, REACH_FAILED, "%s", why ? why : "not reached");
 }
 
 const struct fanout_session_events look_session_events = {.open = on_open, .failed = on_failed};

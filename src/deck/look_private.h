@@ -28,6 +28,8 @@ struct look_node {
     bool asked;                /* an answer is awaited */
     bool push;                 /* the dialogue in hand may push */
     bool without_root;         /* sudo is refused there: look as who we are */
+    bool questioned;           /* someone is asked for its sudo password: no deadline runs */
+    unsigned wrong_passwords;
     unsigned crashes;          /* since the last good reading */
     int64_t asked_at;          /* wall clock */
     uint64_t id;               /* of the newest request to the helper */
