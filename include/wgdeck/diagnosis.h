@@ -33,6 +33,7 @@ struct fault_kind {
     const char *detection;     /* for the manual: from what it is concluded, and what it cannot tell apart */
     const char *remedy;        /* for the manual */
     bool fixable;              /* wgdeck fix can (will) mend it */
+    bool detected;             /* false: only its name is fixed yet; nothing looks for it */
 };
 extern const struct fault_kind fault_kinds[];
 extern const size_t fault_kind_count;
@@ -58,7 +59,7 @@ struct fault {
     char *summary;             /* one sentence, names and values in it */
     char **evidence;           /* each a line: what was seen, where */
     size_t evidence_count;
-    char *remedy;              /* what to do here, with the command where there is one */
+    char *remedy;              /* what to do here, with the command where there is one; several are joined by "; " */
     char **consequences;       /* other things that this explains, one line each */
     size_t consequence_count;
     int64_t since;             /* deck's wall clock, 0 unknown */

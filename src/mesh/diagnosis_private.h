@@ -1,0 +1,186 @@
+/* What the files of the diagnosis share: the nodes and pairs as its detectors see them, and how a detector says what it found.
+ * The way of it: context (who is who) -> links (pairs, counters, states) -> faults_*.c (one detector a fault) -> grouping. */
+#ifndef WGDECK_MESH_DIAGNOSIS_PRIVATE_H
+#define WGDECK_MESH_DIAGNOSIS_PRIVATE_H
+
+#include "wgdeck/buf.h"
+#include "wgdeck/clock.h"
+#include "wgdeck/diagnosis.h"
+
+#define NONE SIZE_MAX
+
+/* faults.md section 1: ages of a link, and the sizes of handshake messages that the thresholds rest on. */
+#define AGE_LIVE (135 * CLOCK_SECOND)
+#define AGE_LATE (180 * CLOCK_SECOND)
+enum {
+    INITIATION_BYTES = 148,
+    SENT_WHEN_DOWN = 180, /* more than one message of a handshake, whichever they are: it was tried again */
+    SENT_WHEN_LIVE = 400, /* several data packets: one or two may be lost on a healthy path */
+    SENT_EVER = 2 * INITIATION_BYTES, /* more than this, and never an answer: three tries or more, over 10 s */
+};
+#define INTERVAL_LEAST (CLOCK_SECOND * 11 / 2) /* longer than one retry of a handshake with its jitter */
+#define INTERVAL_LIVE (10 * CLOCK_SECOND)
+#define SKEW_LEAST (2 * CLOCK_SECOND)
+
+/* One node: where its parts are in the reading, and what follows from that. */
+struct node_view {
+    const char *name;
+    const struct mesh_node *node;
+    const struct observation *seen;       /* its newest reading */
+    const struct observation *earlier;    /* an older one that can be compared with it, or NULL */
+    const struct device *device;          /* running, or NULL */
+    const struct device *device_earlier;
+    const struct observed_link *interface;
+    const struct observed_config *config; /* saved and readable, or NULL */
+    const char *interface_name;           /* never NULL */
+    bool looked;                          /* its rows could be read: what is not there is not there */
+    bool has_key, key_guessed;            /* guessed: from the rows of others */
+    struct key key;
+    uint32_t *targets, *saved_targets;    /* for each running and saved row: the node it is about, see TARGET_ */
+    struct address *own;                  /* addresses of its other interfaces */
+    size_t own_count;
+    struct address *reached;              /* other addresses it was reached at: by the deck, by other nodes, as the mesh file says */
+    size_t reached_count;
+    bool knows_place;                     /* one of own or reached is a public one */
+    bool natted;                          /* others see it at an address that is not its own */
+    bool shut;                            /* natted, and nobody has an endpoint at which it could be called first */
+    struct address seen_as;               /* where others see it, when natted */
+    bool skewed;                          /* its clock differs from the others' */
+    int64_t skew;
+    bool stopped;                         /* no packet can come or go through its interface; ROOT says why */
+    size_t root;                          /* fault that explains what is wrong with all its links, or NONE */
+    size_t address_fault;                 /* fault of its mesh addresses, or NONE */
+    size_t port_fault;
+    size_t tunnel_fault;                  /* fault that an endpoint is routed into its own tunnel, or NONE */
+    bool key_named;                       /* a fault says already that its key is not the one it should be */
+    size_t cloned;                        /* another node with the same key, or NONE */
+};
+
+/* targets: a node; with TARGET_OLD when the row has a key that was or should be the node's, but is not the one it has. */
+#define TARGET_NONE UINT32_MAX
+#define TARGET_OLD (UINT32_C(1) << 31)
+
+enum row_fault { ROW_MISSING = 1, ROW_KEY = 2, ROW_PSK = 4, ROW_ALLOWED = 8, ROW_ENDPOINT = 16, ROW_KEEPALIVE = 32 };
+
+/* One end of a pair: what this node holds about the other one. */
+struct end {
+    const struct device_peer *row;     /* running, with the other's key; NULL */
+    const struct device_peer *wrong;   /* running, meant for the other but with another key; NULL */
+    const struct device_peer *saved;   /* NULL */
+    int64_t age;                       /* of the handshake by its own clock; -1 never or unknown */
+    bool counted;                      /* sent and heard are differences between two readings */
+    uint64_t sent, heard;
+    unsigned faults;                   /* enum row_fault that are named, so that drift is not named again */
+};
+
+/* A pair of nodes with a link: PAIR->end[0] is held by a. Index as diagnosis->links. */
+struct pair {
+    size_t a, b;
+    struct end end[2];
+    bool wanted;        /* the mesh file wants it */
+    bool troubled;      /* it ought to work now, and does not */
+    bool quiet;         /* not live, and nothing says that it should be */
+    bool counters;      /* both ends have differences of the same span of time */
+    size_t cause;       /* fault that explains it, or NONE */
+};
+
+struct key_entry {
+    struct key key;
+    uint32_t target;    /* node, with TARGET_OLD */
+};
+
+struct address_entry {
+    struct address address;
+    size_t node;
+    bool meant;         /* the mesh file gives it to the node */
+};
+
+/* A fault with what grouping needs to know. */
+struct finding {
+    struct fault fault;
+    size_t evidence_capacity, consequence_capacity;
+    const char *folds;      /* see fault_folds; NULL: never */
+    size_t merged_into;     /* index, or NONE */
+};
+
+struct context {
+    const struct mesh *mesh;
+    const struct observed *now, *before;
+    struct diagnosis *diagnosis;
+    struct node_view *views;
+    size_t count;
+    struct key_entry *keys;          /* sorted; each key once */
+    size_t key_count;
+    struct address_entry *addresses; /* mesh addresses, sorted by address, then node; each address of a node once */
+    size_t address_count;
+    struct pair *pairs;
+    size_t pair_count;
+    uint32_t *pair_at;               /* [a * count + b]: index of the pair and 1, or 0 */
+    struct finding *findings;
+    size_t finding_count, finding_capacity;
+};
+
+/* A detector finds one kind of fault, and marks what it explains so that later ones don't name that again. */
+struct detector {
+    const char *id;
+    void (*detect)(struct context *context);
+};
+struct stage {
+    const struct detector *detectors;
+    size_t count;
+};
+extern const struct stage stage_node, stage_identity, stage_tunnel, stage_addressing, stage_routing, stage_transport, stage_silence, stage_upkeep;
+extern const struct stage *const stages[];
+extern const size_t stage_count;
+
+/* diagnosis_context.c: who is who. */
+void context_fill(struct context *context);
+void context_clear(struct context *context);
+void context_find_nats(struct context *context); /* needs pairs */
+uint32_t context_find_key(const struct context *context, const struct key *key);
+/* The first entry with this address, or NULL; more of the same follow it. */
+const struct address_entry *context_find_address(const struct context *context, const struct address *address);
+bool view_has_address(const struct node_view *view, const struct address *address); /* on its WireGuard interface */
+bool view_is_at(const struct node_view *view, const struct address *address);       /* in the network below */
+bool view_has_family(const struct node_view *view, uint8_t family);                 /* on its WireGuard interface */
+bool address_is_link_local(const struct address *address);
+
+/* links.c: pairs and their states. */
+void links_build(struct context *context);
+void links_judge(struct context *context);
+struct pair *pair_of(const struct context *context, size_t a, size_t b); /* NULL if there is none */
+struct end *end_of(struct pair *pair, size_t holder);
+struct link *link_of(const struct context *context, const struct pair *pair);
+bool link_is_live(const struct context *context, const struct pair *pair); /* live or late, and no direction blocked */
+enum direction_state *direction_of(const struct context *context, const struct pair *pair, size_t from);
+bool allowed_has(const struct device_peer *row, const struct prefix *prefix);    /* exactly */
+bool allowed_covers(const struct device_peer *row, const struct prefix *prefix);
+
+/* diagnosis_words.c: saying it. */
+/* A new fault; nodes may be NONE. The pointer holds until the next one. */
+struct fault *fault_new(struct context *context, const char *id, size_t first, size_t second);
+size_t fault_index(const struct context *context); /* of the newest */
+void fault_direction(struct fault *fault, size_t from, size_t to);
+void fault_summary(struct fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void fault_remedy(struct fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void fault_remedy_more(struct fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void fault_evidence(struct context *context, size_t fault, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void fault_explains(struct context *context, size_t fault, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Several of this kind with a node in common become one. WHAT "with": both nodes are alike ("the same with NAME, NAME");
+ * "": they are not ("the same for NAME, NAME" if the first is in common, "the same at NAME, NAME" if the second). */
+void fault_folds(struct context *context, const char *what);
+void pair_explained(struct context *context, struct pair *pair, size_t fault); /* unless something else does already */
+void words_add_shell(struct buf *buf, const char *text); /* quoted where it must be */
+char *words_names(const struct context *context, const size_t *nodes, size_t count); /* "a, b, c and 5 more"; free */
+char *words_prefixes(const struct prefix *prefixes, size_t count);                  /* "10.0.0.1/32,fd00::1/128", "" ; free */
+/* "wg set wg0 peer KEY", for the node's interface; free. */
+char *words_set_peer(const struct node_view *view, const struct key *key);
+/* "a's row for b: handshake 12s ago, sent 444 B, received 0 B, endpoint 192.0.2.1:51820"; free. */
+char *words_row(const struct context *context, size_t holder, size_t other, const struct end *end);
+
+/* diagnosis_group.c */
+void findings_fold(struct context *context);
+void findings_add_consequences(struct context *context);
+void findings_hand_over(struct context *context); /* to context->diagnosis, in order */
+
+#endif

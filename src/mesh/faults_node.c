@@ -1,0 +1,209 @@
+/* Faults of a node as a whole, by which all its links are dead: reach, engine, interface, private key (faults.md D10, N1, N3, K7). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "diagnosis_private.h"
+#include "wgdeck/mem.h"
+
+/* How many others have heard from it within the life of a session; what it can still do is known only from them. */
+static size_t heard_by_others(const struct context *context, size_t node, size_t *asked)
+{
+    size_t live = 0;
+    *asked = 0;
+    for (size_t i = 0; i < context->count; i++) {
+        struct pair *pair = i == node ? NULL : pair_of(context, i, node);
+        const struct end *end = pair ? end_of(pair, i) : NULL;
+        if (!end || !end->row)
+            continue;
+        ++*asked;
+        live += end->age >= 0 && end->age <= AGE_LATE;
+    }
+    return live;
+}
+
+static void add_why(struct context *context, size_t node, size_t fault)
+{
+    const struct observation *seen = context->views[node].seen;
+    if (seen->error)
+        fault_evidence(context, fault, "%s: %s", context->views[node].name, seen->error);
+    for (size_t i = 0; i < seen->skipped_count; i++)
+        fault_evidence(context, fault, "%s: %s", context->views[node].name, seen->skipped[i]);
+}
+
+static void add_who_hears(struct context *context, size_t node, size_t fault)
+{
+    for (size_t i = 0; i < context->count; i++) {
+        struct pair *pair = i == node ? NULL : pair_of(context, i, node);
+        if (!pair || !end_of(pair, i)->row)
+            continue;
+        char *text = words_row(context, i, node, end_of(pair, i));
+        fault_evidence(context, fault, "%s", text);
+        free(text);
+    }
+}
+
+/* D10. Never "down": SSH is one thing, its tunnels are another. */
+static void name_unreachable(struct context *context, size_t node)
+{
+    struct node_view *view = &context->views[node];
+    size_t asked, live = heard_by_others(context, node, &asked);
+    struct fault *fault = fault_new(context, "host-unreachable", node, NONE);
+    const char *what = view->seen->reach == REACH_FAILED ? "cannot be reached by SSH"
+                       : view->seen->reach == REACH_GARBLED ? "answered by SSH with something that cannot be used"
+                                                            : "was reached, but its WireGuard could not be read";
+    if (live) {
+        fault->severity = SEVERITY_WARNING;
+        fault_summary(fault, "%s %s; its tunnels live: %zu of %zu nodes heard it within three minutes", view->name, what, live, asked);
+    } else if (asked) {
+        fault_summary(fault, "%s %s, and none of the %zu nodes with a row for it has heard it lately", view->name, what, asked);
+    } else {
+        fault_summary(fault, "%s %s; no other node tells anything of it", view->name, what);
+    }
+    if (view->seen->reach == REACH_OK) {
+        fault->severity = SEVERITY_WARNING;
+        fault_remedy(fault, "log in to %s as root, or allow the login sudo, so that its WireGuard can be read", view->name);
+    } else {
+        fault_remedy(fault, "see whether %s runs and its sshd answers (ssh -v %s), by its provider's console if need be; keep its rows on the other nodes",
+                     view->name, view->node->ssh ? view->node->ssh : view->name);
+    }
+    view->root = fault_index(context);
+    add_why(context, node, view->root);
+    add_who_hears(context, node, view->root);
+}
+
+static void detect_unreachable(struct context *context)
+{
+    for (size_t i = 0; i < context->count; i++) {
+        const struct node_view *view = &context->views[i];
+        bool failed = view->seen->reach == REACH_FAILED || view->seen->reach == REACH_GARBLED;
+        if (failed || (view->seen->reach == REACH_OK && !view->looked))
+            name_unreachable(context, i);
+    }
+}
+
+static void stop(struct context *context, size_t node)
+{
+    context->views[node].stopped = true;
+    context->views[node].root = fault_index(context);
+}
+
+static bool socket_is_dead(const struct node_view *view)
+{
+    for (size_t i = 0; i < view->seen->dead_socket_count; i++)
+        if (strcmp(view->seen->dead_sockets[i], view->interface_name) == 0)
+            return true;
+    return false;
+}
+
+static void add_start_remedy(struct fault *fault, const struct node_view *view, const char *before)
+{
+    struct buf name = BUF_EMPTY;
+    words_add_shell(&name, view->interface_name);
+    if (view->config)
+        fault_remedy(fault, "%son %s: systemctl restart wg-quick@%s (or wg-quick down %s; wg-quick up %s)", before, view->name, buf_text(&name),
+                     buf_text(&name), buf_text(&name));
+    else
+        fault_remedy(fault, "%son %s: start whatever brings %s up there; no file /etc/wireguard/%s.conf was seen", before, view->name,
+                     buf_text(&name), view->interface_name);
+    buf_free(&name);
+}
+
+/* N3: a socket of a userspace engine that nothing answers, and no rows to be read in any other way. */
+static void detect_engine_dead(struct context *context)
+{
+    for (size_t i = 0; i < context->count; i++) {
+        const struct node_view *view = &context->views[i];
+        if (view->seen->reach != REACH_OK || view->device || !socket_is_dead(view))
+            continue;
+        struct fault *fault = fault_new(context, "engine-dead", i, NONE);
+        fault_summary(fault, "the WireGuard engine of %s on %s is dead: no tunnel of this node works", view->interface_name, view->name);
+        add_start_remedy(fault, view, "");
+        size_t index = fault_index(context);
+        fault_evidence(context, index, "%s: nothing answers at the engine's socket of %s", view->name, view->interface_name);
+        fault_evidence(context, index, "%s: the interface %s is %s", view->name, view->interface_name,
+                       !view->interface ? "gone" : view->interface->up ? "still there and up" : "still there, and down");
+        stop(context, i);
+    }
+}
+
+static void name_interface_absent(struct context *context, size_t node)
+{
+    const struct node_view *view = &context->views[node];
+    struct fault *fault = fault_new(context, "interface-down", node, NONE);
+    fault_summary(fault, "%s has no interface %s: no tunnel of this node works", view->name, view->interface_name);
+    add_start_remedy(fault, view, "");
+    size_t index = fault_index(context);
+    fault_evidence(context, index, "%s: no WireGuard interface %s is there", view->name, view->interface_name);
+    for (size_t i = 0; i < view->seen->device_count; i++)
+        fault_evidence(context, index, "%s: has the WireGuard interface %s", view->name, view->seen->devices[i].name);
+    if (view->config)
+        fault_evidence(context, index, "%s: %s is saved with %zu rows", view->name, view->config->path, view->config->device.peer_count);
+    if (!view->seen->kernel_has_wireguard)
+        fault_evidence(context, index, "%s: its kernel has no WireGuard module", view->name);
+    stop(context, node);
+}
+
+static void name_interface_down(struct context *context, size_t node)
+{
+    const struct node_view *view = &context->views[node];
+    struct fault *fault = fault_new(context, "interface-down", node, NONE);
+    struct buf name = BUF_EMPTY;
+    words_add_shell(&name, view->interface_name);
+    fault_summary(fault, "the interface %s of %s is down: no tunnel of this node works", view->interface_name, view->name);
+    fault_remedy(fault, "on %s: ip link set %s up; routes and IPv6 addresses went with it, so better: wg-quick down %s; wg-quick up %s", view->name,
+                 buf_text(&name), buf_text(&name), buf_text(&name));
+    fault_evidence(context, fault_index(context), "%s: %s has %zu rows, and its flags lack UP", view->name, view->interface_name,
+                   view->device->peer_count);
+    buf_free(&name);
+    stop(context, node);
+}
+
+/* N1. */
+static void detect_interface_down(struct context *context)
+{
+    for (size_t i = 0; i < context->count; i++) {
+        const struct node_view *view = &context->views[i];
+        if (!view->looked || view->root != NONE)
+            continue;
+        if (!view->device)
+            name_interface_absent(context, i);
+        else if (view->interface && !view->interface->up)
+            name_interface_down(context, i);
+    }
+}
+
+/* K7: without its private key the engine can neither send nor answer a handshake. */
+static void detect_no_private_key(struct context *context)
+{
+    for (size_t i = 0; i < context->count; i++) {
+        struct node_view *view = &context->views[i];
+        if (!view->device || view->device->has_private || view->root != NONE)
+            continue;
+        struct fault *fault = fault_new(context, "no-private-key", i, NONE);
+        struct buf name = BUF_EMPTY;
+        words_add_shell(&name, view->interface_name);
+        bool saved = view->config && !key_is_zero(&view->config->device.public_key);
+        fault_summary(fault, "%s holds no private key on %s: it can neither begin nor answer a handshake", view->name, view->interface_name);
+        if (saved)
+            fault_remedy(fault, "on %s, as root: put the saved key back: wg set %s private-key <(sed -n 's/^ *PrivateKey *= *//p' %s)",
+                         view->name, buf_text(&name), view->config->path);
+        else
+            fault_remedy(fault, "on %s, as root: wg set %s private-key FILE, with the file that holds its key; if the key is lost, make a new one (wg genkey) and give its public key to the others",
+                         view->name, buf_text(&name));
+        size_t index = fault_index(context);
+        fault_evidence(context, index, "%s: the private key of %s is (none)", view->name, view->interface_name);
+        if (saved)
+            fault_evidence(context, index, "%s: %s has one", view->name, view->config->path);
+        buf_free(&name);
+        view->key_named = true;
+        stop(context, i);
+    }
+}
+
+static const struct detector detectors[] = {
+    {"host-unreachable", detect_unreachable},
+    {"engine-dead", detect_engine_dead},
+    {"interface-down", detect_interface_down},
+    {"no-private-key", detect_no_private_key},
+};
+const struct stage stage_node = {detectors, COUNT_OF(detectors)};
