@@ -118,6 +118,13 @@ check-vm:
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/vm/run $(BUILD) 'BUILD=$(BUILD) LAB_ENGINE=kernel tests/lab/run.py' 3600
 
+BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+bench-programs: $(BENCHES)
+$(BUILD)/bench/%: tests/bench/%.c $(LIBRARY)
+	@mkdir -p $(@D)
+	$(SAY) BENCH $@
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Isrc $(LDFLAGS) -MMD -MP -o $@ $< $(LIBRARY) $(LIBS)
+
 unit: unit-programs
 	$(Q)tests/check $(BUILD) unit
 
@@ -145,7 +152,7 @@ demo:
 
 bench:
 	$(Q)tools/deps build lab test bench
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory all bench-programs
 	$(Q)BUILD=$(BUILD) tests/bench/run
 
 install: all manuals
@@ -162,7 +169,7 @@ clean:
 distclean: clean
 	rm -rf .deps
 
--include $(OBJECTS:.o=.d) $(STATIC_ONLY:.o=.d) $(UNIT_TESTS:=.d)
+-include $(OBJECTS:.o=.d) $(STATIC_ONLY:.o=.d) $(UNIT_TESTS:=.d) $(FUZZERS:=.d) $(BENCHES:=.d)
 
 # --- Manuals and completions: frames, filled from the program's own tables by a program that is not installed.
 PAGES := $(patsubst man/%.in,$(BUILD)/man/%,$(wildcard man/*.in)) \
