@@ -116,6 +116,25 @@ static int read_config(const struct node_observer *observer, const struct config
     return result;
 }
 
+/* An error shows the line that it is about, and a line that is wrong may hold a key in the wrong place: long runs of base64 stay here. */
+static char *without_keys(const struct observed_config *config, const char *error)
+{
+    enum { HARMLESS = 19 };
+    static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+    struct buf text = BUF_EMPTY;
+    size_t path = strlen(config->path), skip = strncmp(error, config->path, path) == 0 ? path : 0;
+    buf_add(&text, error, skip);
+    for (const char *at = error + skip; *at;) {
+        size_t run = strspn(at, base64);
+        if (run > HARMLESS)
+            buf_add_text(&text, "(not shown)");
+        else
+            buf_add(&text, at, run ? run : 1);
+        at += run ? run : 1;
+    }
+    return buf_take(&text);
+}
+
 static void add_config(struct node_observer *observer, const struct config_list *list, const struct config_file *file, const char *salt)
 {
     struct observed_config *config = &observer->facts.configs[observer->facts.config_count++];
@@ -125,7 +144,7 @@ static void add_config(struct node_observer *observer, const struct config_list 
                                        .folder_mode = list->folder.st_mode & 07777,
                                        .owner_other = file->status.st_uid != 0};
     if (read_config(observer, file, salt, config, &err) != 0) {
-        config->error = mem_text(err.text);
+        config->error = without_keys(config, err.text);
         memcpy(config->device.name, file->name, strlen(file->name) - 5);
     }
 }

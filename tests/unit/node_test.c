@@ -60,6 +60,7 @@ static void test_configs(void **state)
     put("/etc/wireguard/wg0.conf", 0640, "[Interface]\nPrivateKey = " KEY_B "\nListenPort = 5\n[Peer]\nPublicKey = " KEY_A "\nPresharedKey = " KEY_B
                                          "\nEndpoint = b.example:7\nAllowedIPs = 10.0.0.2/32\n");
     put("/etc/wireguard/broken.conf", 0600, "PrivateKey " KEY_B "\n");
+    put("/etc/wireguard/wrong.conf", 0600, "[Interface]\nMTU = 5 " KEY_B "\n");
     put("/etc/wireguard/a name.conf", 0600, "[Interface]\n");
     put("/etc/wireguard/notes.txt", 0600, "x");
     put("/proc/sys/net/ipv4/ip_forward", 0644, "1\n");
@@ -70,7 +71,7 @@ static void test_configs(void **state)
 
     struct node_observer *observer = node_observer_new(root, &err);
     assert_int_equal(node_observe(observer, SALT, &seen, &err), 0);
-    assert_int_equal(seen.config_count, 3);
+    assert_int_equal(seen.config_count, 4);
     const struct observed_config *config = observation_config(&seen, "wg0");
     assert_true(config && !config->error && config->mode == 0640 && config->folder_mode == 0700);
     assert_int_equal(config->owner_other, geteuid() != 0);
@@ -80,6 +81,8 @@ static void test_configs(void **state)
     uint8_t hash = config->device.peers[0].preshared_hash[0];
     assert_non_null(observation_config(&seen, "broken")->error);
     assert_null(strstr(observation_config(&seen, "broken")->error, KEY_B)); /* a line that cannot be read may hold a key */
+    assert_string_equal(observation_config(&seen, "wrong")->error,
+                        "/etc/wireguard/wrong.conf:2: MTU = 5 (not shown) is not usable; write 68 to 65535");
     assert_string_equal(observation_config(&seen, "pipe")->error, "not a file");
     assert_true(seen.forwarding4 == 1 && seen.forwarding6 == -1 && seen.kernel_has_wireguard && seen.node_time > 0);
     assert_true(seen.hostname && seen.kernel && seen.version);

@@ -1,0 +1,208 @@
+"""What runs on a node, over real SSH and without the deck: the bare look, the bootstrap, the helper."""
+import hashlib
+import json
+import os
+import pathlib
+import re
+import signal
+import time
+
+from lab import Lab, Host
+from run import Skip
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+HELPER = TOP / os.environ.get("BUILD", "build") / f"wgdeck-{os.uname().machine}"
+SALT = "0123456789abcdef" * 4
+
+
+def one_line(name):
+    """As tools/script-literal makes it."""
+    lines = [line.strip() for line in (TOP / "src/node" / name).read_text().splitlines()]
+    return "".join(line + " " for line in lines if line and not line.startswith("#"))
+
+
+BARE = f"exec sh -c 'read -r salt; {one_line('bare.sh')}'"
+BOOTSTRAP = f"exec sh -c '{one_line('bootstrap.sh')}{one_line('bare.sh')}'"
+
+
+def helper():
+    if not HELPER.exists():
+        raise Skip(f"{HELPER} is not built")
+    return HELPER.read_bytes()
+
+
+def ssh(lab, target, command, stdin, check=True):
+    done = lab.operator.run(["ssh", target, command], input=stdin, text=False, check=check)
+    return done.stdout.decode(errors="replace")
+
+
+def bare(lab, target="a"):
+    text = ssh(lab, target, BARE, f"{SALT}\n".encode())
+    assert text.startswith("wgdeck bare 1\n") and text.endswith("wgdeck end\n"), text
+    return text
+
+
+def first_line(mode, program):
+    return f"{mode} {hashlib.sha256(program).hexdigest()} {len(program)} {SALT}\n".encode()
+
+
+def request(**more):
+    return (json.dumps({"id": 1, "op": "observe", "salt": SALT, **more}) + "\n").encode()
+
+
+def push(lab, target="a"):
+    """The helper is brought there; what it says of itself."""
+    program = helper()
+    channel = lab.operator.popen(["ssh", target, BOOTSTRAP], stdin=-1, stdout=-1)
+    channel.stdin.write(first_line("helper", program))
+    channel.stdin.flush()
+    said = [channel.stdout.readline().decode()]
+    while said[-1] and said[-1] != "wgdeck need\n":
+        said.append(channel.stdout.readline().decode())
+    channel.stdin.write(program)
+    channel.stdin.flush()
+    said.append(channel.stdout.readline().decode())
+    channel.stdin.write(b'{"id":9,"op":"hello"}\n')
+    channel.stdin.close()
+    hello = json.loads(channel.stdout.read())
+    assert channel.wait(10) == 0
+    assert said[0] == f"wgdeck system Linux {os.uname().machine}\n" and re.match("wgdeck helper /", said[-1]), said
+    assert hello["ok"] and hello["id"] == 9, hello
+    return said[-1].split()[-1]
+
+
+def observe(lab, target="a"):
+    """One round trip: the helper is there."""
+    said, _, answer = ssh(lab, target, BOOTSTRAP, first_line("auto", helper()) + request()).partition("\n")
+    assert said.startswith("wgdeck helper "), said
+    answer = json.loads(answer)
+    assert answer["ok"], answer
+    return answer["observation"]
+
+
+def secrets(host):
+    """All private and preshared keys on the host."""
+    text = host.out("wg showconf wg0; cat /etc/wireguard/*.conf")
+    return set(re.findall(r"(?:PrivateKey|PresharedKey)\s*=\s*(\S+)", text))
+
+
+def test_no_secret_crosses():
+    with Lab(["a", "b", "c"], psk=True) as lab:
+        a = lab.host("a")
+        conf = a.read("/etc/wireguard/wg0.conf")
+        others = [a.out("wg genkey") for _ in range(4)]
+        a.write("/etc/wireguard/wg0.conf", conf.replace("[Interface]", f"[Interface]\n# old: PrivateKey = {others[0]}\n"
+                f"PostUp = wg set wg0 private-key <(echo {others[1]})\nPrivateKey{others[2]}\nMTU = 1400 {others[3]}", 1), 0o600)
+        a.write("/etc/wireguard/mac.conf", f"[Interface]\rListenPort = 5\rPrivateKey = {others[0]}\r", 0o600)
+        hidden = secrets(a) | set(others)
+        assert len(hidden) >= 7
+        push(lab)
+        for text in (bare(lab), json.dumps(observe(lab))):
+            assert not [key for key in hidden if key in text or key[:20] in text]
+            assert all(lab.host(n).public_key in text for n in "abc")
+
+
+def test_the_helper_and_the_bare_look_agree():
+    """Rows, hashes, addresses and routes, as far as they can be read off both texts."""
+    with Lab(["a", Host("b", nat="symmetric"), "c"], psk=True) as lab:
+        lab.host("a").run("wg set wg0 fwmark 0x77; ip rule add fwmark 0x77 table 77; ip route add unreachable default table 77")
+        push(lab)
+        seen, text = observe(lab), bare(lab)
+        device = seen["devices"][0]
+        assert device["engine"] in ("userspace", "kernel") and device["public_key"] == lab.host("a").public_key
+        dump = {line.split("\t")[1]: line.split("\t") for line in re.findall(r"(?m)^d (.*)$", text) if line.count("\t") == 8}
+        assert set(dump) == {row["key"] for row in device["peers"]} == {lab.host(n).public_key for n in "bc"}
+        for row in device["peers"]:
+            assert dump[row["key"]][2] == row["preshared_hash"]
+            assert dump[row["key"]][4].split(",") == row["allowed"]
+        saved = seen["configs"][0]
+        assert saved["mode"] == 0o600 and {row["preshared_hash"] for row in saved["device"]["peers"]} == {row[2] for row in dump.values()}
+        assert all(f"H {row['preshared_hash']}\n" in text for row in saved["device"]["peers"])
+        routes = {r["to"]: r.get("device", "") for r in seen["routes"]}
+        c = lab.host("c")
+        assert routes[c.address] == "" and routes[c.mesh[0]] == routes[c.mesh[1]] == "wg0", routes  # the endpoint's way has the mark
+        answers = [json.loads(line) for line in text.splitlines() if line.startswith("[")]
+        asked = {a[0]["dst"]: a[0]["dev"] for a in answers[2:]}
+        assert asked[c.mesh[0]] == asked[c.mesh[1]] == "wg0" and c.address not in asked and "127.0.0.1" in asked
+        assert seen["seen_from"] == "192.0.2.2" and f"p {seen['seen_from']} " in text
+        assert seen["reached_at"] == lab.host("a").address
+
+
+def test_without_rights():
+    with Lab(["a"], psk=True) as lab:
+        text = bare(lab, "guest@a")
+        assert "\nu 1\n" not in text and "\nd wg0" not in text
+        assert re.search(r"(?m)^x cannot read /etc/wireguard: .*\(log in as root, or allow sudo\)$", text)
+        push(lab, "guest@a")
+        seen = observe(lab, "guest@a")
+        assert not seen.get("privileged") and not seen.get("devices") and not seen.get("dead_sockets")
+        assert any("log in as root" in line for line in seen["skipped"]), seen["skipped"]
+        assert seen["links"] and not seen.get("configs")
+
+
+def test_sudo_keeps_the_way_here():
+    with Lab(["a"]) as lab:
+        text = ssh(lab, "ops@a", "sudo -n " + BARE.removeprefix("exec "), f"{SALT}\n".encode())
+        assert "\nu 1\n" in text and "\np 192.0.2.2 " in text, text[:500]
+
+
+def test_dead_and_stuck_engines():
+    with Lab(["a", "b"]) as lab:
+        push(lab), push(lab, "b")
+        if not [p for p in lab.host("a").processes() if os.path.basename(p[1][0]) == "wireguard-go"]:
+            raise Skip("no engine process here")
+        lab.host("b").signal("wireguard-go", signal.SIGSTOP)
+        began = time.monotonic()
+        assert observe(lab, "b")["dead_sockets"] == ["wg0"] and time.monotonic() - began < 8
+        lab.host("a").signal("wireguard-go", signal.SIGKILL)
+        time.sleep(0.2)
+        assert observe(lab)["dead_sockets"] == ["wg0"]
+        assert "\nq wg0\n" in bare(lab)
+
+
+def test_changes_only():
+    with Lab(["a", "b"]) as lab:
+        push(lab)
+        program = helper()
+        channel = lab.operator.popen(["ssh", "a", BOOTSTRAP], stdin=-1, stdout=-1)
+        channel.stdin.write(first_line("auto", program) + request(every=0.5))
+        channel.stdin.flush()
+        assert channel.stdout.readline().startswith(b"wgdeck helper")
+        assert json.loads(channel.stdout.readline())["ok"]
+        lab.host("a").run(["wg", "set", "wg0", "peer", lab.host("b").public_key, "persistent-keepalive", "33"])
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            event = json.loads(channel.stdout.readline())
+            rows = [row for device in event.get("change", {}).get("devices", []) for row in device.get("peers", [])]
+            if any(row.get("keepalive") == 33 for row in rows):
+                assert "hostname" not in event["change"] and "configs" not in event["change"]
+                break
+        else:
+            raise AssertionError("the change never came")
+        helpers = [pid for pid, argv in lab.host("a").processes() if argv[-1:] == ["node"]]
+        assert helpers
+        channel.stdin.close()
+        channel.wait(10)
+        time.sleep(0.2)
+        assert not [pid for pid, argv in lab.host("a").processes() if argv[-1:] == ["node"]], "a helper stayed behind"
+
+
+def test_chroot_that_holds_nothing_else():
+    with Lab(["a"]) as lab:
+        a = lab.host("a")
+        a.run("mkdir /root/empty")
+        a.run(["sh", "-c", "cat > /root/empty/wgdeck && chmod 755 /root/empty/wgdeck"], input=helper(), text=False)
+        answer = json.loads(a.run(["chroot", "/root/empty", "/wgdeck", "node"], input=request().decode()).stdout)
+        seen = answer["observation"]
+        assert {"lo", "eth0", "wg0"} <= {link["name"] for link in seen["links"]}
+        assert seen["hostname"] and any("/proc" in line for line in seen["skipped"]), seen["skipped"]
+        assert "forwarding4" not in seen and "configs" not in seen
+
+
+def test_old_helpers_go():
+    with Lab(["a"]) as lab:
+        folder = push(lab)
+        a, own = lab.host("a"), hashlib.sha256(helper()).hexdigest()
+        a.run(f"cd {folder} && touch -d '8 days ago' wgdeck-{'0' * 64} .wgdeck-{'1' * 64}.77 && touch wgdeck-{'2' * 64} && rm wgdeck-{own}")
+        push(lab)
+        assert sorted(a.out(["ls", "-A", folder]).split()) == sorted([f"wgdeck-{'2' * 64}", f"wgdeck-{own}"])
