@@ -12,7 +12,8 @@
 #include "wgdeck/text.h"
 #include "wgdeck/wgquick.h"
 
-enum { ANSWER_MAX = 64 << 20, CONFIGS_MAX = 256, SKIPPED_MAX = 256, SOCKETS_MAX = 1024, BEFORE_MAX = 64 << 10 };
+enum { ANSWER_MAX = 64 << 20, CONFIGS_MAX = 256, SKIPPED_MAX = 256, SOCKETS_MAX = 1024, DEVICES_MAX = 4096, PATH_MAX_BYTES = 256,
+       MODES_MAX = 128 << 10, BEFORE_MAX = 64 << 10 };
 
 /* What replaces a preshared key in the configuration being read, with the line that it stands on. */
 struct saved_hash {
@@ -55,6 +56,10 @@ static struct observed_config *add_config(struct bare *bare, const char *path, s
     struct observation *observation = bare->observation;
     if (observation->config_count >= CONFIGS_MAX) {
         err_set(err, "more than %d configurations", CONFIGS_MAX);
+        return NULL;
+    }
+    if (strlen(path) > PATH_MAX_BYTES) {
+        err_set(err, "the path of a configuration has more than %d bytes", PATH_MAX_BYTES);
         return NULL;
     }
     MEM_GROW(observation->configs, observation->config_count, bare->config_capacity);
@@ -158,10 +163,9 @@ static int end_config(struct bare *bare, struct err *err)
 
 static int read_path(struct bare *bare, const char *text, size_t length, struct err *err)
 {
+    (void)length;
     if (end_config(bare, err) != 0)
         return -1;
-    if (length > 256)
-        return err_set(err, "the path of a configuration has more than 256 bytes");
     bare->path = mem_text(text);
     return 0;
 }
@@ -221,7 +225,8 @@ static int read_unreadable(struct bare *bare, const char *text, size_t length, s
 static int read_mode(struct bare *bare, const char *text, size_t length, struct err *err)
 {
     (void)err;
-    buf_add(&bare->modes, text, length + 1);
+    if (bare->modes.length < MODES_MAX)
+        buf_add(&bare->modes, text, length + 1);
     return 0;
 }
 
@@ -500,6 +505,8 @@ static int finish(struct bare *bare, struct err *err)
     if (end_config(bare, err) != 0 ||
         device_parse_dump(buf_text(&bare->dump), bare->dump.length, &observation->devices, &observation->device_count, err) != 0)
         return -1;
+    if (observation->device_count > DEVICES_MAX)
+        return err_set(err, "more than %d WireGuard interfaces", DEVICES_MAX);
     put_modes(bare);
     observation_sort(observation); /* by name: devices and links are looked up from here on */
     join_links(bare);
