@@ -115,8 +115,8 @@ check:
 # The kernel's own WireGuard, in a guest: the lab again, and what only a kernel can show.
 check-vm:
 	$(Q)tools/deps build lab test vm
-	$(Q)$(MAKE) --no-print-directory all
-	$(Q)tests/vm/run $(BUILD) 'BUILD=$(BUILD) LAB_ENGINE=kernel tests/lab/run.py' 3600
+	$(Q)$(MAKE) --no-print-directory all unit-programs
+	$(Q)tests/vm/run $(BUILD) '$(BUILD)/tests/netlink_test && BUILD=$(BUILD) LAB_ENGINE=kernel tests/lab/run.py' 3600
 
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 bench-programs: $(BENCHES)
