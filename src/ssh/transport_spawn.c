@@ -1,0 +1,4 @@
+/* A spawned ssh. */
+#include "session.h"
+
+const struct transport_ops transport_spawn = {.name = "ssh", .dials = true};
