@@ -34,7 +34,7 @@ endif
 CPPFLAGS += -Iinclude -I$(BUILD)/include -D_GNU_SOURCE $(shell pkg-config --cflags-only-I libnl-3.0 2>/dev/null)
 CFLAGS   += -std=gnu11 $(OPT) $(HARD) $(WARN)
 LDFLAGS  += -pie -Wl,-z,relro,-z,now -pthread
-LIBS     := -lssh -lcrypto -lsodium -lcjson -lev -lnl-genl-3 -lnl-route-3 -lnl-3 -lncursesw -ltinfo
+LIBS     := -lssh -lcrypto -lsodium -lcjson -lev -lnl-genl-3 -lnl-route-3 -lnl-3 -lncursesw -ltinfo -lm
 
 CJSON    := .deps/cjson/libcjson.a
 STATIC_LIBS := -lssh -lcrypto -lsodium $(CJSON) -lev -lnl-route-3 -lnl-genl-3 -lnl-3 -lncursesw -ltinfo -lz -lm
