@@ -47,11 +47,11 @@ hash_key() {
     if [ -z "$sum" ]; then
         case $(command -v printf) in
         printf) ;;
-        *) echo "wgdeck error sh has no printf of its own, so preshared keys cannot be hashed safely: use --helper"; exit 2;;
+        *) echo "wgdeck error sh has no printf of its own, so preshared keys cannot be hashed safely (make sh a dash or bash)"; exit 2;;
         esac;
         if command -v sha256sum >/dev/null; then sum=sha256sum;
         elif command -v openssl >/dev/null; then sum="openssl dgst -sha256 -r";
-        else echo "wgdeck error no sha256sum, so preshared keys cannot be compared: use --helper"; exit 2; fi;
+        else echo "wgdeck error no sha256sum, so preshared keys cannot be compared (install coreutils)"; exit 2; fi;
     fi;
     IFS=" ";
     hashed=$(printf %s "$salt$1" | $sum); hashed=${hashed%"${hashed#$q}"};
