@@ -129,7 +129,10 @@ void columns_write(struct columns *columns, const struct terminal *terminal, str
     size_t widths[COLUMNS_MOST];
     struct buf line = BUF_EMPTY;
     measure(columns, widths);
-    write_cells(columns, columns->titles, widths, terminal, &line);
+    const char *titles[COLUMNS_MOST];
+    for (size_t c = 0; c < columns->count; c++)
+        titles[c] = widths[c] ? columns->titles[c] : "";
+    write_cells(columns, titles, widths, terminal, &line);
     while (line.length && (line.data[line.length - 1] == '\n' || line.data[line.length - 1] == ' '))
         line.data[--line.length] = '\0';
     buf_add_text(buf, "  ");

@@ -47,7 +47,7 @@ static bool needs_counters(const struct report *report)
         const struct link *link = &report->diagnosis->links[i];
         bool broken = link->state == LINK_DEAD || link->state == LINK_NEVER || link->state == LINK_HALF || link->state == LINK_LATE;
         bool readable = report->observed->nodes[link->a].reach == REACH_OK || report->observed->nodes[link->b].reach == REACH_OK;
-        if (broken && readable && report_shows_link(report, link) && !is_explained(report, link))
+        if (broken && readable && !report_link_is_quiet(link) && report_shows_link(report, link) && !is_explained(report, link))
             return true;
     }
     return false;

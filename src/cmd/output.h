@@ -27,6 +27,8 @@ extern const struct output output_text, output_json, output_prom;
 bool report_shows_node(const struct report *report, size_t node);
 bool report_shows_link(const struct report *report, const struct link *link);
 bool report_shows_fault(const struct report *report, const struct fault *fault);
+/* No handshake ever, and nothing that would have asked for one: not worth a line, and no counter will tell more. */
+bool report_link_is_quiet(const struct link *link);
 /* The exit status that the verdict stands for (STATUS_*). */
 int report_exit_status(const struct report *report);
 /* "prod: 2 faults: 5 nodes (1 unreachable), 10 links: 8 live, 2 dead" */

@@ -173,7 +173,7 @@ void text_link_row(const struct report *report, const struct link *link, struct 
     const char *cells[] = {report->mesh->nodes[link->a].name, report->mesh->nodes[link->b].name, link_state_text(link->state),
                            direction(report->terminal, link->a_to_b), direction(report->terminal, link->b_to_a), a_age, b_age,
                            link->path == PATH_DIRECT ? "" : link_path_text(link->path)};
-    columns_row(columns, link_marks[link->state], cells);
+    columns_row(columns, report_link_is_quiet(link) ? MARK_NONE : link_marks[link->state], cells);
 }
 
 /* An unknown link at a node that could not be looked at says nothing new. */
@@ -195,6 +195,8 @@ static void add_links(const struct report *report, struct buf *buf)
         for (size_t i = 0; i < report->diagnosis->link_count; i++) {
             const struct link *link = &report->diagnosis->links[i];
             if (link->state != order[rank] || !report_shows_link(report, link))
+                continue;
+            if (!report->all && report_link_is_quiet(link))
                 continue;
             if (!report->all && explained_by_node(report, link))
                 explained++;

@@ -30,6 +30,16 @@ bool report_shows_fault(const struct report *report, const struct fault *fault)
     return concerns[0] || concerns[1];
 }
 
+static bool row_is_quiet(const struct device_peer *row)
+{
+    return row && !row->tx_bytes && !row->rx_bytes && !row->keepalive;
+}
+
+bool report_link_is_quiet(const struct link *link)
+{
+    return link->state == LINK_NEVER && row_is_quiet(link->a_row) && row_is_quiet(link->b_row);
+}
+
 static enum verdict worse(enum verdict a, enum verdict b)
 {
     static const int rank[] = {[VERDICT_OK] = 0, [VERDICT_WARNING] = 1, [VERDICT_UNKNOWN] = 2, [VERDICT_FAULT] = 3};
@@ -70,7 +80,7 @@ static void add_count(struct buf *buf, const char *before, size_t count, const c
 
 static void add_nodes_and_links(const struct report *report, struct buf *buf)
 {
-    size_t nodes = 0, unreachable = 0, links = 0, by_state[LINK_UNKNOWN + 1] = {0};
+    size_t nodes = 0, unreachable = 0, links = 0, quiet = 0, by_state[LINK_UNKNOWN + 1] = {0};
     for (size_t i = 0; i < report->diagnosis->node_count; i++)
         if (report_shows_node(report, i)) {
             nodes++;
@@ -79,6 +89,7 @@ static void add_nodes_and_links(const struct report *report, struct buf *buf)
     for (size_t i = 0; i < report->diagnosis->link_count; i++)
         if (report_shows_link(report, &report->diagnosis->links[i])) {
             links++;
+            quiet += report_link_is_quiet(&report->diagnosis->links[i]);
             by_state[report->diagnosis->links[i].state]++;
         }
     add_count(buf, "", nodes, "node");
@@ -90,11 +101,14 @@ static void add_nodes_and_links(const struct report *report, struct buf *buf)
         return;
     }
     const char *before = ": ";
+    by_state[LINK_NEVER] -= quiet;
     for (int state = LINK_LIVE; state <= LINK_UNKNOWN; state++)
         if (by_state[state]) {
             buf_add_format(buf, "%s%zu %s", before, by_state[state], link_state_text((enum link_state)state));
             before = ", ";
         }
+    if (quiet)
+        buf_add_format(buf, "%s%zu never used", before, quiet);
 }
 
 void report_headline(const struct report *report, struct buf *buf)
