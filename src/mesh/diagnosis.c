@@ -93,10 +93,11 @@ static void sum_up_node(const struct context *context, size_t node, struct node_
 static void sum_up(struct context *context)
 {
     struct diagnosis *diagnosis = context->diagnosis;
-    bool looked = false;
+    bool looked = false, failed = false;
     for (size_t i = 0; i < context->count; i++) {
         sum_up_node(context, i, &diagnosis->nodes[i]);
         looked |= context->views[i].looked;
+        failed |= context->views[i].seen->reach == REACH_FAILED || context->views[i].seen->reach == REACH_GARBLED;
         if (context->views[i].seen->at > diagnosis->at)
             diagnosis->at = context->views[i].seen->at;
     }
@@ -108,6 +109,9 @@ static void sum_up(struct context *context)
     diagnosis->verdict = looked ? VERDICT_OK : VERDICT_UNKNOWN;
     if (looked && diagnosis->fault_count && diagnosis->faults[0].severity != SEVERITY_INFO)
         diagnosis->verdict = diagnosis->faults[0].severity == SEVERITY_ERROR ? VERDICT_FAULT : VERDICT_WARNING;
+    /* What could not be seen may be worse than what was: only a fault outweighs it. */
+    if (failed && diagnosis->verdict != VERDICT_FAULT)
+        diagnosis->verdict = VERDICT_UNKNOWN;
 }
 
 struct diagnosis *diagnose(const struct mesh *mesh, const struct observed *now, const struct observed *before)
