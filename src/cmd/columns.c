@@ -9,6 +9,11 @@
 #include "wgdeck/mem.h"
 #include "wgdeck/text.h"
 
+enum {
+    NARROW = 44,     /* a last column with less room than this is no place for a sentence: it goes below its row */
+    NOTE_INDENT = 6,
+};
+
 static const struct {
     const char *utf8, *ascii, *colour;
 } mark_looks[] = {
@@ -116,7 +121,10 @@ static void write_cells(const struct columns *columns, const char *const *cells,
         gap += 2 + (columns->right[c] ? 0 : pad);
         at += widths[c] + 2;
     }
-    if (*cells[last]) {
+    if (*cells[last] && at + text_width(cells[last]) > terminal->width && at + NARROW > terminal->width) {
+        buf_add_format(buf, "\n%*s", NOTE_INDENT, "");
+        add_filled(buf, cells[last], NOTE_INDENT, NOTE_INDENT, terminal->width);
+    } else if (*cells[last]) {
         buf_add_format(buf, "%*s", (int)gap, "");
         add_filled(buf, cells[last], at, at, terminal->width);
     } else {

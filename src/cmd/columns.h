@@ -16,7 +16,8 @@ void add_bold(struct buf *buf, const struct terminal *terminal, const char *text
 #define COLUMNS_MOST 10
 
 /* Rows are gathered and then written, each column as wide as its widest cell. The last column takes what is left of the
- * width: what does not fit goes on in the next line, below its own column. Columns without any text are left out. */
+ * width: what does not fit goes on in the next line, below its own column, or below the row when the column is narrow.
+ * Columns without any text are left out. */
 struct columns {
     size_t count;
     const char *titles[COLUMNS_MOST];
