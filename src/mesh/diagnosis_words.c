@@ -45,18 +45,20 @@ void fault_summary(struct fault *fault, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    free(fault->summary);
-    fault->summary = safe_format(format, arguments);
+    char *text = safe_format(format, arguments); /* the old one may be among the arguments */
     va_end(arguments);
+    free(fault->summary);
+    fault->summary = text;
 }
 
 void fault_remedy(struct fault *fault, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    free(fault->remedy);
-    fault->remedy = safe_format(format, arguments);
+    char *text = safe_format(format, arguments); /* the old one may be among the arguments */
     va_end(arguments);
+    free(fault->remedy);
+    fault->remedy = text;
 }
 
 void fault_remedy_more(struct fault *fault, const char *format, ...)

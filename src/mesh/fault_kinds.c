@@ -288,7 +288,7 @@ const struct fault_kind fault_kinds[] = {
         .meaning = "A node behind NAT sends no keepalives. When it is quiet for half a minute to some minutes, its router forgets it, and "
                    "nobody can reach it until it speaks itself.",
         .detection = "Others see it at an address that none of its interfaces has, nobody has an endpoint for it, and neither end of the "
-                     "row has a persistent keepalive. A link that is busy is live all the same. An NAT that lets everyone in cannot be "
+                     "row has a persistent keepalive. A link that is busy is live all the same. A NAT that lets everyone in cannot be "
                      "told from others. With PersistentKeepalive = off in the mesh file it is only noted.",
         .remedy = "PersistentKeepalive = 25 on the node behind NAT; the other side needs none.",
         .fixable = true,

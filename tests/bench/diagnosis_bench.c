@@ -1,0 +1,75 @@
+/* How long one diagnosis takes, and how much memory with its observations: a full mesh of NODES (default 200: 39,800 rows), two readings,
+ * healthy, then with the UDP port of one node closed, then with each fault there is room for: all preshared keys different.
+ * diagnosis_bench [NODES]: one line a case, milliseconds (best of 10), and the peak memory of the process. */
+#include <stdbool.h>
+#include <sys/resource.h>
+
+#include "../unit/diagnosis_world.h"
+
+static void healthy(struct world *world)
+{
+    (void)world;
+}
+
+static void port_closed(struct world *world)
+{
+    for (size_t i = 1; i < world->count; i++) {
+        struct device_peer *row = &world->now->nodes[i].devices[0].peers[0];
+        for (size_t r = 0; r < world->now->nodes[i].devices[0].peer_count; r++)
+            if (key_compare(&world->now->nodes[i].devices[0].peers[r].public_key, &world->now->nodes[0].devices[0].public_key) == 0)
+                row = &world->now->nodes[i].devices[0].peers[r];
+        row->handshake = WORLD_NOW - 600 * CLOCK_SECOND;
+        row->tx_bytes += 444;
+    }
+    for (size_t r = 0; r < world->now->nodes[0].devices[0].peer_count; r++)
+        world->now->nodes[0].devices[0].peers[r].handshake = WORLD_NOW - 600 * CLOCK_SECOND;
+}
+
+static void all_differ(struct world *world)
+{
+    for (size_t i = 0; i < world->count; i++)
+        for (size_t r = 0; r < world->now->nodes[i].devices[0].peer_count; r++) {
+            world->now->nodes[i].devices[0].peers[r].has_preshared = true;
+            memset(world->now->nodes[i].devices[0].peers[r].preshared_hash, (int)(i % 250) + 1, KEY_HASH_SIZE);
+        }
+}
+
+static const struct {
+    const char *name;
+    void (*make)(struct world *world);
+} cases[] = {{"healthy", healthy}, {"one port closed", port_closed}, {"every preshared key differs", all_differ}};
+
+static void measure(size_t count, bool from_file, const char *name, void (*make)(struct world *world))
+{
+    struct world world = world_new(count, from_file);
+    int64_t best = INT64_MAX;
+    size_t faults = 0, rows = 0;
+    world_sort(&world);
+    world_keep_as_before(&world);
+    make(&world);
+    for (int i = 0; i < 10; i++) {
+        int64_t begin = clock_steady();
+        struct diagnosis *diagnosis = diagnose(world.mesh, world.now, world.before);
+        int64_t took = clock_steady() - begin;
+        best = took < best ? took : best;
+        faults = diagnosis->fault_count;
+        diagnosis_free(diagnosis);
+    }
+    for (size_t i = 0; i < count; i++)
+        rows += world.now->nodes[i].devices[0].peer_count;
+    printf("%zu nodes, %zu rows, %s, %s: %.1f ms, %zu faults\n", count, rows, from_file ? "mesh file" : "hosts", name, (double)best / 1e6, faults);
+    world_free(&world);
+}
+
+int main(int argc, char **argv)
+{
+    long count = argc > 1 ? strtol(argv[1], NULL, 10) : 200;
+    if (count < 1 || count > 2000)
+        return 2;
+    for (size_t i = 0; i < COUNT_OF(cases) * 2; i++)
+        measure((size_t)count, i % 2 == 0, cases[i / 2].name, cases[i / 2].make);
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    printf("peak memory with two readings: %.1f MB\n", (double)usage.ru_maxrss / 1024);
+    return 0;
+}
