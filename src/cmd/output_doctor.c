@@ -73,8 +73,8 @@ static void add_fault(const struct report *report, const struct fault *fault, st
     add_direction(report, fault, buf);
     add_list(report, "evidence", fault->evidence, fault->evidence_count, SIZE_MAX, buf);
     add_place(report, fault, buf);
-    if (fault->remedy && *fault->remedy)
-        add_labelled(report, "mend", fault->remedy, buf);
+    if (fault->remedy && *fault->remedy) /* one line, however long: it may hold a command to copy */
+        buf_add_format(buf, "    %-*s%s\n", LABEL_COLUMN - 4, "mend", fault->remedy);
     add_list(report, "explains", fault->consequences, fault->consequence_count, report->all ? SIZE_MAX : CONSEQUENCES_SHOWN, buf);
     if (fault->since) {
         char since[CLOCK_TEXT_SIZE];

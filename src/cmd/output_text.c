@@ -60,6 +60,8 @@ static void node_note(const struct report *report, size_t node, struct buf *note
         buf_add_text(note, seen->error ? seen->error : "not looked at");
     else if (seen->error)
         buf_add_text(note, seen->error);
+    else if (!summary->device && !seen->privileged)
+        buf_add_text(note, "its WireGuard cannot be read without root");
     else if (!summary->device)
         buf_add_text(note, "no WireGuard interface");
     if (seen->clock_uncertainty >= 0 && llabs(seen->clock_offset) > CLOCK_SKEW_SHOWN + seen->clock_uncertainty / 2 &&
@@ -68,7 +70,7 @@ static void node_note(const struct report *report, size_t node, struct buf *note
         clock_age_text(llabs(seen->clock_offset), age);
         buf_add_format(note, "%sclock %s %s", note->length ? "; " : "", age, seen->clock_offset > 0 ? "ahead" : "behind");
     }
-    if (seen->reach == REACH_OK && !seen->privileged)
+    if (seen->reach == REACH_OK && !seen->privileged && summary->device)
         buf_add_format(note, "%snot seen as root", note->length ? "; " : "");
 }
 
@@ -231,10 +233,8 @@ static void add_faults(const struct report *report, struct buf *buf)
         add_marked(buf, report->terminal, mark, fault->kind->id);
         buf_add_text(buf, ": ");
         add_filled(buf, fault->summary, strlen(fault->kind->id) + 4, 4, report->terminal->width);
-        if (fault->remedy && *fault->remedy) {
-            buf_add_format(buf, "    %s", arrow);
-            add_filled(buf, fault->remedy, 6, 6, report->terminal->width);
-        }
+        if (fault->remedy && *fault->remedy) /* one line, however long: it may hold a command to copy */
+            buf_add_format(buf, "    %s%s\n", arrow, fault->remedy);
     }
     if (shown)
         buf_add_text(buf, "wgdeck doctor shows the evidence.\n");
