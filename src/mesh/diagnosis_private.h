@@ -51,6 +51,7 @@ struct node_view {
     size_t root;                          /* fault that explains what is wrong with all its links, or NONE */
     size_t address_fault;                 /* fault of its mesh addresses, or NONE */
     size_t port_fault;
+    bool ways_right;                      /* all its prefixes were looked up, and go into the tunnel */
     size_t tunnel_fault;                  /* fault that an endpoint is routed into its own tunnel, or NONE */
     bool key_named;                       /* a fault says already that its key is not the one it should be */
     size_t cloned;                        /* another node with the same key, or NONE */
@@ -70,6 +71,7 @@ struct end {
     int64_t age;                       /* of the handshake by its own clock; -1 never or unknown */
     bool counted;                      /* sent and heard are differences between two readings */
     uint64_t sent, heard;
+    bool complete;                     /* its prefixes were looked at, and none lacks */
     unsigned faults;                   /* enum row_fault that are named, so that drift is not named again */
 };
 
@@ -155,6 +157,7 @@ bool link_is_live(const struct context *context, const struct pair *pair); /* li
 enum direction_state *direction_of(const struct context *context, const struct pair *pair, size_t from);
 bool allowed_has(const struct device_peer *row, const struct prefix *prefix);    /* exactly */
 bool allowed_covers(const struct device_peer *row, const struct prefix *prefix);
+bool allowed_same(const struct device_peer *a, const struct device_peer *b);
 
 /* diagnosis_words.c: saying it. */
 /* A new fault; nodes may be NONE. The pointer holds until the next one. */

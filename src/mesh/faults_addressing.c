@@ -336,7 +336,7 @@ static void find_lacking(const struct context *context, const struct pair *pair,
     size_t other = holder == pair->a ? pair->b : pair->a;
     const struct end *end = &pair->end[holder == pair->b];
     list->count = 0;
-    for (size_t i = 0; end->saved && i < end->saved->allowed_count; i++)
+    for (size_t i = 0; end->saved && !allowed_same(end->row, end->saved) && i < end->saved->allowed_count; i++)
         if (!allowed_covers(end->row, &end->saved->allowed[i]))
             list_add(list, &end->saved->allowed[i]);
     if (pair->wanted)
@@ -450,9 +450,10 @@ static void each_lack(struct context *context, bool want_stolen)
         struct pair *pair = &context->pairs[i / 2];
         size_t holder = i % 2 ? pair->b : pair->a, other = i % 2 ? pair->a : pair->b;
         const struct device_peer *first = NULL;
-        if (!can_judge_row(context, pair, holder))
+        if (pair->end[i % 2].complete || !can_judge_row(context, pair, holder))
             continue;
         find_lacking(context, pair, holder, &lacking);
+        pair->end[i % 2].complete = lacking.count == 0;
         stolen.count = missing.count = 0;
         for (size_t k = 0; k < lacking.count; k++) {
             const struct device_peer *thief = find_thief(&context->views[holder], pair->end[i % 2].row, &lacking.items[k]);
@@ -581,10 +582,9 @@ static void each_wide_prefix(struct context *context, bool (*look)(struct contex
         struct pair *pair = &context->pairs[i / 2];
         size_t holder = i % 2 ? pair->b : pair->a, other = i % 2 ? pair->a : pair->b;
         const struct device_peer *row = pair->end[i % 2].row;
-        if (!can_judge_row(context, pair, holder) || context->views[holder].tunnel_fault != NONE)
-            continue;
-        for (size_t k = 0; k < row->allowed_count; k++)
-            if (!is_host(&row->allowed[k]) && !is_meant(context, holder, other, &row->allowed[k]) && look(context, pair, holder, &row->allowed[k]))
+        for (size_t k = 0; row && k < row->allowed_count; k++)
+            if (!is_host(&row->allowed[k]) && can_judge_row(context, pair, holder) && context->views[holder].tunnel_fault == NONE &&
+                !is_meant(context, holder, other, &row->allowed[k]) && look(context, pair, holder, &row->allowed[k]))
                 break;
     }
 }

@@ -108,6 +108,7 @@ struct wrong_ways {
 static void find_wrong_ways(struct context *context, size_t holder, enum way way, struct wrong_ways *ways)
 {
     const struct node_view *view = &context->views[holder];
+    bool right = true;
     ways->count = 0;
     for (size_t r = 0; r < view->device->peer_count; r++) {
         uint32_t target = view->targets[r];
@@ -117,12 +118,15 @@ static void find_wrong_ways(struct context *context, size_t holder, enum way way
             continue;
         for (size_t k = 0; k < row->allowed_count; k++) {
             const struct observed_route *route = route_for(view, &row->allowed[k]);
-            if (!route || way_of(view, route) != way || !needs_route(context, pair, holder, &row->allowed[k]))
+            enum way taken = route ? way_of(view, route) : WAY_RIGHT;
+            right &= taken == WAY_RIGHT;
+            if (taken != way || !needs_route(context, pair, holder, &row->allowed[k]))
                 continue;
             MEM_GROW(ways->items, ways->count, ways->capacity);
             ways->items[ways->count++] = (struct wrong_way){.route = route, .prefix = row->allowed[k], .pair = pair};
         }
     }
+    context->views[holder].ways_right = right;
 }
 
 static size_t other_of(const struct pair *pair, size_t holder)
@@ -201,7 +205,7 @@ static void each_way(struct context *context, enum way kind)
     struct wrong_ways ways = {0};
     for (size_t i = 0; i < context->count; i++) {
         const struct node_view *view = &context->views[i];
-        if (!view->device || view->stopped || !view->seen->route_count || (view->config && view->config->table_off))
+        if (!view->device || view->stopped || view->ways_right || !view->seen->route_count || (view->config && view->config->table_off))
             continue;
         find_wrong_ways(context, i, kind, &ways);
         if (ways.count && !explained_by_address(context, i, &ways))

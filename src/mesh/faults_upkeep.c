@@ -67,16 +67,6 @@ static bool same_hash(const struct device_peer *a, const struct device_peer *b)
     return !known || memcmp(a->preshared_hash, b->preshared_hash, KEY_HASH_SIZE) == 0;
 }
 
-static bool same_allowed(const struct device_peer *a, const struct device_peer *b)
-{
-    if (a->allowed_count != b->allowed_count)
-        return false;
-    for (size_t i = 0; i < a->allowed_count; i++)
-        if (prefix_compare(&a->allowed[i], &b->allowed[i]) != 0)
-            return false;
-    return true;
-}
-
 /* A running endpoint is learned as packets come: only that there is none, or that none was ever heard from another one, is drift. */
 static bool endpoint_drifted(const struct device_peer *running, const struct device_peer *saved, const char *saved_host)
 {
@@ -85,11 +75,17 @@ static bool endpoint_drifted(const struct device_peer *running, const struct dev
     return saved->endpoint.address.family && running->handshake == 0 && running->rx_bytes == 0 && !endpoint_equal(&running->endpoint, &saved->endpoint);
 }
 
+static bool rows_differ(const struct device_peer *running, const struct device_peer *saved, const char *saved_host)
+{
+    return !allowed_same(running, saved) || running->keepalive != saved->keepalive || running->has_preshared != saved->has_preshared ||
+           (running->has_preshared && !same_hash(running, saved)) || endpoint_drifted(running, saved, saved_host);
+}
+
 static void compare_rows(struct drift *drift, const struct device_peer *running, const struct device_peer *saved, const char *saved_host)
 {
     unsigned named = named_of(drift->context, drift->node, running);
     char *name = name_of_row(drift->context, running);
-    if (!(named & ROW_ALLOWED) && !same_allowed(running, saved)) {
+    if (!(named & ROW_ALLOWED) && !allowed_same(running, saved)) {
         char *now = words_prefixes(running->allowed, running->allowed_count), *then = words_prefixes(saved->allowed, saved->allowed_count);
         add_line(drift, "row for %s: AllowedIPs %s runs, %s is saved", name, *now ? now : "(none)", *then ? then : "(none)");
         free(now);
@@ -127,7 +123,9 @@ static void compare_with_saved(struct drift *drift)
     while (r < running->peer_count || s < saved->peer_count) {
         int order = r == running->peer_count ? 1 : s == saved->peer_count ? -1 : key_compare(&running->peers[r].public_key, &saved->peers[s].public_key);
         if (order == 0) {
-            compare_rows(drift, &running->peers[r], &saved->peers[s], view->config->endpoint_hosts ? view->config->endpoint_hosts[s] : NULL);
+            const char *host = view->config->endpoint_hosts ? view->config->endpoint_hosts[s] : NULL;
+            if (rows_differ(&running->peers[r], &saved->peers[s], host))
+                compare_rows(drift, &running->peers[r], &saved->peers[s], host);
             r++;
             s++;
         } else if (order < 0) {

@@ -33,8 +33,12 @@ bool link_is_live(const struct context *context, const struct pair *pair)
     return link->state == LINK_LIVE || link->state == LINK_LATE;
 }
 
+/* Nearly all prefixes are equal byte for byte, which is quickly seen. */
 bool allowed_has(const struct device_peer *row, const struct prefix *prefix)
 {
+    for (size_t i = 0; i < row->allowed_count; i++)
+        if (memcmp(&row->allowed[i], prefix, sizeof *prefix) == 0)
+            return true;
     for (size_t i = 0; i < row->allowed_count; i++)
         if (prefix_compare(&row->allowed[i], prefix) == 0)
             return true;
@@ -43,10 +47,17 @@ bool allowed_has(const struct device_peer *row, const struct prefix *prefix)
 
 bool allowed_covers(const struct device_peer *row, const struct prefix *prefix)
 {
+    if (allowed_has(row, prefix))
+        return true;
     for (size_t i = 0; i < row->allowed_count; i++)
         if (prefix_covers(&row->allowed[i], prefix))
             return true;
     return false;
+}
+
+bool allowed_same(const struct device_peer *a, const struct device_peer *b)
+{
+    return a->allowed_count == b->allowed_count && (a->allowed_count == 0 || memcmp(a->allowed, b->allowed, a->allowed_count * sizeof *a->allowed) == 0);
 }
 
 /* ---- pairs ---------------------------------------------------------------------------------------------------- */
