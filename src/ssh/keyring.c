@@ -33,7 +33,7 @@ struct load {
     struct load *next; /* in the keyring */
     char *path, *passphrase;
     enum key_state state;
-    ssh_key private, public;
+    ssh_key private, public, certified;
     bool asked; /* libssh wanted a passphrase */
 };
 
@@ -49,6 +49,7 @@ static void load_free(struct load *load)
 {
     ssh_key_free(load->private);
     ssh_key_free(load->public);
+    ssh_key_free(load->certified);
     secret_free(load->passphrase);
     free(load->path);
     free(load);
@@ -81,6 +82,21 @@ static ssh_key read_public(const char *path)
     return key;
 }
 
+/* A copy of the private key by reading it again: a certificate is put into a key, and the key is wanted without it too. */
+static void read_certificate(struct load *load)
+{
+    char *path = mem_format("%s-cert.pub", load->path);
+    ssh_key certificate = NULL;
+    if (!access(path, R_OK) && ssh_pki_import_cert_file(path, &certificate) == SSH_OK &&
+        ssh_pki_import_privkey_file(load->path, NULL, passphrase_wanted, load, &load->certified) == SSH_OK &&
+        ssh_pki_copy_cert_to_privkey(certificate, load->certified) != SSH_OK) {
+        ssh_key_free(load->certified);
+        load->certified = NULL;
+    }
+    ssh_key_free(certificate);
+    free(path);
+}
+
 static void load_work(struct worker_job *job)
 {
     struct load *load = (struct load *)job;
@@ -91,6 +107,7 @@ static void load_work(struct worker_job *job)
     int result = ssh_pki_import_privkey_file(load->path, NULL, passphrase_wanted, load, &load->private);
     if (result == SSH_OK && ssh_pki_export_privkey_to_pubkey(load->private, &load->public) == SSH_OK) {
         load->state = KEY_READY;
+        read_certificate(load);
         return;
     }
     load->public = read_public(load->path);
@@ -128,6 +145,9 @@ static void load_done(struct worker_job *job)
         ssh_key_free(file->private);
         file->private = load->private;
         load->private = NULL;
+        ssh_key_free(file->certified);
+        file->certified = load->certified;
+        load->certified = NULL;
     }
     if (load->public) {
         ssh_key_free(file->public);
@@ -226,6 +246,7 @@ void keyring_free(struct keyring *keyring)
         struct key_file *file = keyring->files[i];
         ssh_key_free(file->private);
         ssh_key_free(file->public);
+        ssh_key_free(file->certified);
         free(file->base64);
         free(file->path);
         free(file);

@@ -21,8 +21,8 @@ struct key_file {
     enum key_state state;
     ssh_key private, public;
     char *base64;      /* of the public key, to find it in the agent */
+    ssh_key certified; /* the private key with the certificate beside it (PATH-cert.pub); NULL: there is none */
     bool is_hardware;  /* sk-...: only the spawned ssh can use it */
-    bool tried_locked; /* somebody was asked for the passphrase, and it did not fit or was refused */
 };
 
 struct keyring;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "libssh_link.h"
@@ -126,7 +127,13 @@ static void tell_end(struct pipe *pipe)
 
 static void refuse(struct pipe *pipe, const char *what)
 {
+    struct fanout_session *behind = pipe->behind;
     pipe->state = PIPE_ENDED;
+    pipe->behind = NULL;
+    if (behind) {
+        session_forwarded(behind, ssh_get_error(pipe->link->ssh));
+        return;
+    }
     if (!pipe->channel.request || pipe->told)
         return;
     pipe->told = true;
@@ -138,6 +145,15 @@ static int open_channel(struct pipe *pipe)
     if (pipe->host)
         return ssh_channel_open_forward(pipe->ssh, pipe->host, (int)pipe->port, "127.0.0.1", 0);
     return ssh_channel_open_session(pipe->ssh);
+}
+
+static void opened(struct pipe *pipe)
+{
+    struct fanout_session *behind = pipe->behind;
+    pipe->state = pipe->host ? PIPE_RUNNING : PIPE_STARTING;
+    pipe->behind = NULL;
+    if (behind)
+        session_forwarded(behind, NULL);
 }
 
 static void step_opening(struct pipe *pipe)
@@ -155,9 +171,9 @@ static void step_opening(struct pipe *pipe)
     if (result == SSH_AGAIN)
         return;
     if (result != SSH_OK)
-        refuse(pipe, pipe->host ? "the jump host cannot reach the target" : "the server has no channel for the request");
+        refuse(pipe, "the server has no channel for the request");
     else
-        pipe->state = pipe->host ? PIPE_RUNNING : PIPE_STARTING;
+        opened(pipe);
 }
 
 static void step_starting(struct pipe *pipe)
@@ -261,12 +277,13 @@ void pipe_close(struct channel *channel)
     struct pipe *pipe = (struct pipe *)channel;
     struct link *link = pipe->link;
     pipe->channel.request = NULL;
+    pipe->behind = NULL;
     if (pipe->state == PIPE_NEW || pipe->state == PIPE_OPENING) {
         pipe->orphan = true; /* closing a channel that the server is about to open would leave it open there */
         if (pipe->state == PIPE_OPENING)
             return;
     }
-    if (pipe->state == PIPE_RUNNING && !pipe->closed)
+    if (pipe->state == PIPE_RUNNING && !pipe->closed && !pipe->host)
         ssh_channel_request_send_signal(pipe->ssh, "TERM"); /* else a command that neither reads nor writes goes on for ever */
     pipe_free(pipe);
     link_wake(link);
@@ -283,20 +300,22 @@ static void forward_ready(struct ev_loop *loop, struct ev_io *watcher, int event
     ev_io_stop(link_loop(pipe->link), &pipe->io); /* the step starts it again when there is room */
 }
 
-void pipe_forward(struct transport *transport, const char *host, unsigned port, int descriptor)
+struct channel *pipe_forward(struct transport *transport, struct fanout_session *behind, const char *host, unsigned port, int descriptor)
 {
     struct pipe *pipe = pipe_new((struct link *)transport);
+    pipe->behind = behind;
     pipe->host = mem_text(host);
     pipe->port = port;
     pipe->descriptor = descriptor;
     ev_io_init(&pipe->io, forward_ready, descriptor, EV_READ);
     pipe->io.data = pipe;
+    return &pipe->channel;
 }
 
 static void to_socket(struct pipe *pipe)
 {
     while (pipe->to_socket.length) {
-        ssize_t written = write(pipe->descriptor, pipe->to_socket.data, pipe->to_socket.length);
+        ssize_t written = send(pipe->descriptor, pipe->to_socket.data, pipe->to_socket.length, MSG_NOSIGNAL);
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0) {

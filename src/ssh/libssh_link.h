@@ -31,6 +31,7 @@ struct pipe {
     /* A forward: host, port and our end of the socket pair. */
     char *host;
     unsigned port;
+    struct fanout_session *behind; /* waits for it to open; NULL then, or when it gave up */
     int descriptor;
     struct ev_io io;
     struct buf to_socket;   /* from the server, not yet taken by the socket */
@@ -65,11 +66,11 @@ enum login_result { LOGIN_AGAIN, LOGIN_WAITING, LOGIN_DONE, LOGIN_FAILED };
 struct login *login_new(struct link *link);
 enum login_result login_step(struct login *login); /* FAILED: the session has been told */
 void login_answer(struct login *login, const char *text);
-void login_free(struct login *login);
+bool login_free(struct login *login); /* false: a worker has the libssh session, and frees it */
 
 /* libssh_channel.c */
 struct channel *pipe_exec(struct transport *transport, struct fanout_request *request, const char *command);
-void pipe_forward(struct transport *transport, const char *host, unsigned port, int descriptor);
+struct channel *pipe_forward(struct transport *transport, struct fanout_session *behind, const char *host, unsigned port, int descriptor);
 size_t pipe_write(struct channel *channel, const void *bytes, size_t length);
 void pipe_write_end(struct channel *channel);
 void pipe_close(struct channel *channel);

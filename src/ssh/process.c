@@ -8,6 +8,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -111,7 +112,8 @@ struct process *process_start(struct ev_loop *loop, char *const *arguments, int 
 {
     int pipes[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
     for (int i = 0; i < 3; i++)
-        if (pipe2(pipes[i], O_CLOEXEC)) {
+        /* stdin is a socket: writing to a pipe that nobody reads would need SIGPIPE to be ignored */
+        if (i ? pipe2(pipes[i], O_CLOEXEC) : socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pipes[i])) {
             err_set(err, "%s: %s", arguments[0], strerror(errno));
             close_pairs(pipes);
             return NULL;
@@ -124,7 +126,7 @@ struct process *process_start(struct ev_loop *loop, char *const *arguments, int 
         return NULL;
     }
     for (int i = 0; i < 3; i++) {
-        ends[i] = pipes[i][i ? 0 : 1];
+        ends[i] = pipes[i][i ? 0 : 1]; /* a child reads end 0 of its stdin and writes end 1 of the others */
         close(pipes[i][i ? 1 : 0]);
         fcntl(ends[i], F_SETFL, fcntl(ends[i], F_GETFL) | O_NONBLOCK);
     }

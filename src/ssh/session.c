@@ -86,10 +86,12 @@ static void timer_fired(struct ev_loop *loop, struct ev_timer *timer, int events
 {
     (void)loop, (void)events;
     struct fanout_session *session = timer->data;
-    if (session->phase == PHASE_WAITING)
+    if (session->phase == PHASE_WAITING) {
+        bastion_wanted(session);
         fanout_admit(session->fanout);
-    else
+    } else {
         deadline_passed(session);
+    }
 }
 
 static double silence_limit(const struct fanout_session *session)
@@ -126,6 +128,7 @@ struct fanout_session *session_new(struct fanout *fanout, const char *name, cons
     ev_timer_init(&session->alive, alive_fired, 0, 0);
     session->alive.data = session;
     TAILQ_INSERT_TAIL(&fanout->sessions, session, entry);
+    session->forward_end = -1;
     session->config_question = ssh_config_ask(fanout->config, target, config_answered, session);
     return session;
 }
@@ -160,7 +163,7 @@ static void config_answered(void *context, struct ssh_target *target, const char
     free(label);
     choose_transport(session);
     struct err err = {0};
-    if (target->jump && !session->ops->dials && bastion_attach(session, &err)) {
+    if (!session->ops->dials && bastion_attach(session, &err)) {
         session_failed(session, FAILURE_CONFIG, false, "%s", err.text);
         return;
     }
@@ -418,6 +421,7 @@ static void take_down(struct fanout_session *session)
     if (session->transport)
         session->ops->stop(session->transport);
     session->transport = NULL;
+    bastion_drop_forward(session);
     dial_cancel(session->dial);
     session->dial = NULL;
     ssh_config_cancel(session->config_question);
@@ -493,6 +497,7 @@ void session_free(struct fanout_session *session)
     free(session->address);
     free(session->shown_type);
     free(session->shown_key);
+    free(session->chain);
     free(session->error);
     free(session);
 }

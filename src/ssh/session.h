@@ -89,7 +89,10 @@ struct fanout_session {
     char *shown_type, *shown_key;   /* the key a person is asked about */
 
     struct fanout_session *bastion; /* through which; NULL: directly */
+    struct channel *forward;        /* through it, being opened */
+    int forward_end;                /* our end of its socket pair */
     bool is_bastion;                /* opened for others, not by the caller */
+    char *chain;                    /* of a jump host: the ProxyJump that it stands for */
     unsigned users;                 /* sessions behind it */
 
     enum fanout_failure failure;
@@ -138,7 +141,9 @@ const char *session_where(const struct fanout_session *session); /* "203.0.113.5
 /* bastion.c */
 int bastion_attach(struct fanout_session *session, struct err *err); /* find or open the session that ProxyJump names */
 void bastion_connect(struct fanout_session *session);                /* a forward through it becomes the session's socket */
+void bastion_drop_forward(struct fanout_session *session);           /* gives the forward up that is being opened */
 void bastion_changed(struct fanout_session *bastion);                /* it opened or failed */
+void bastion_wanted(struct fanout_session *session);                 /* a session waits for it again */
 void bastion_detach(struct fanout_session *session);
 
 /* request.c */

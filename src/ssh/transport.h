@@ -35,8 +35,9 @@ struct transport_ops {
     struct channel *(*exec)(struct transport *transport, struct fanout_request *request, const char *command);
 
     /* A TCP connection made by the server, its bytes pumped to and from DESCRIPTOR (one end of a socket pair, the transport's).
-     * It lives until either side closes. NULL: cannot forward. */
-    void (*forward)(struct transport *transport, const char *host, unsigned port, int descriptor);
+     * session_forwarded tells BEHIND how it went; to give up before, close is called. Then it lives until either side closes.
+     * NULL: cannot forward. */
+    struct channel *(*forward)(struct transport *transport, struct fanout_session *behind, const char *host, unsigned port, int descriptor);
 
     size_t (*write)(struct channel *channel, const void *bytes, size_t length); /* bytes taken; request_writable when more can be */
     void (*write_end)(struct channel *channel);
@@ -60,6 +61,9 @@ void session_failed(struct fanout_session *session, enum fanout_failure failure,
     __attribute__((format(printf, 4, 5)));
 /* libssh cannot do it: begin again with the spawned ssh. */
 void session_needs_spawn(struct fanout_session *session, const char *why);
+
+/* The forward asked for is open (WHY NULL) or refused. */
+void session_forwarded(struct fanout_session *behind, const char *why);
 
 void request_output(struct fanout_request *request, bool problem, const char *bytes, size_t length);
 void request_writable(struct fanout_request *request);

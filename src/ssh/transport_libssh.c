@@ -278,11 +278,13 @@ static void stop(struct transport *transport)
     ev_clear_pending(loop, &link->io);
     link->stage = STAGE_OVER;
     pipes_free(link);
-    login_free(link->login);
+    bool ours = login_free(link->login);
     if (link->event)
         ssh_event_free(link->event);
-    ssh_disconnect(link->ssh);
-    ssh_free(link->ssh);
+    if (ours) {
+        ssh_disconnect(link->ssh);
+        ssh_free(link->ssh);
+    }
     if (!link->has_socket)
         close(link->descriptor);
     free(link);
