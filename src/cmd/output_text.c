@@ -145,12 +145,14 @@ static void add_nodes(const struct report *report, struct buf *buf)
     free(names);
 }
 
-static void text_age(int64_t age, const struct device_peer *row, char text[static CLOCK_TEXT_SIZE])
+/* The age of the last handshake as the node has it, or why there is none. */
+static void age_text(const struct report *report, size_t node, int64_t age, const struct device_peer *row, char text[static CLOCK_TEXT_SIZE])
 {
+    bool looked = report->diagnosis->nodes[node].device != NULL;
     if (age >= 0)
         clock_age_text(age, text);
     else
-        snprintf(text, CLOCK_TEXT_SIZE, "%s", row ? "never" : "?");
+        snprintf(text, CLOCK_TEXT_SIZE, "%s", row ? "never" : looked ? "no row" : "?");
 }
 
 static const char *direction(const struct terminal *terminal, enum direction_state state)
@@ -170,8 +172,8 @@ void text_link_columns(struct columns *columns, const struct terminal *terminal)
 void text_link_row(const struct report *report, const struct link *link, struct columns *columns)
 {
     char a_age[CLOCK_TEXT_SIZE], b_age[CLOCK_TEXT_SIZE];
-    text_age(link->a_age, link->a_row, a_age);
-    text_age(link->b_age, link->b_row, b_age);
+    age_text(report, link->a, link->a_age, link->a_row, a_age);
+    age_text(report, link->b, link->b_age, link->b_row, b_age);
     const char *cells[] = {report->mesh->nodes[link->a].name, report->mesh->nodes[link->b].name, link_state_text(link->state),
                            direction(report->terminal, link->a_to_b), direction(report->terminal, link->b_to_a), a_age, b_age,
                            link->path == PATH_DIRECT ? "" : link_path_text(link->path)};
