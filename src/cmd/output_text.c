@@ -180,11 +180,11 @@ void text_link_row(const struct report *report, const struct link *link, struct 
     columns_row(columns, report_link_is_quiet(link) ? MARK_NONE : link_marks[link->state], cells);
 }
 
-/* An unknown link at a node that could not be looked at says nothing new. */
+/* What is wrong with a link to a node that was not reached is told by that node's row, once. */
 static bool explained_by_node(const struct report *report, const struct link *link)
 {
-    return link->state == LINK_UNKNOWN && (report->diagnosis->nodes[link->a].state == NODE_UNREACHABLE ||
-                                           report->diagnosis->nodes[link->b].state == NODE_UNREACHABLE);
+    return link->state != LINK_LIVE && link->state != LINK_IDLE && (report->diagnosis->nodes[link->a].state == NODE_UNREACHABLE ||
+                                                                    report->diagnosis->nodes[link->b].state == NODE_UNREACHABLE);
 }
 
 static void add_links(const struct report *report, struct buf *buf)
@@ -217,7 +217,8 @@ static void add_links(const struct report *report, struct buf *buf)
     if (left_out)
         buf_add_format(buf, "  and %zu more links like these (--all lists them)\n", left_out);
     if (explained)
-        buf_add_format(buf, "  %zu link%s cannot be judged: one end was not reached\n", explained, explained == 1 ? "" : "s");
+        buf_add_format(buf, "  %zu link%s not live, and an end that was not reached (--all lists them)\n", explained,
+                       explained == 1 ? " is" : "s are");
 }
 
 static void add_faults(const struct report *report, struct buf *buf)
