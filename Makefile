@@ -83,7 +83,7 @@ $(DYNAMIC_PROGRAM): $(BUILD)/obj/cmd/main.o $(LIBRARY)
 
 $(STATIC_PROGRAM): $(BUILD)/obj/cmd/main.o $(STATIC_ONLY) $(LIBRARY) $(CJSON)
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS) -static-pie $(filter-out -pie,$(LDFLAGS)) -o $@ $(filter %.o,$^) $(LIBRARY) $(STATIC_LIBS)
+	$(Q)$(CC) $(CFLAGS) -static-pie -s $(filter-out -pie,$(LDFLAGS)) -o $@ $(filter %.o,$^) $(LIBRARY) $(STATIC_LIBS)
 
 $(BUILD)/tests/%: tests/unit/%.c $(LIBRARY)
 	@mkdir -p $(@D)
