@@ -85,7 +85,7 @@ def test_names_with_escapes_and_commands():
     with Lab(["a", "b", "c"]) as lab:
         lab.warm()
         b = lab.host("b")
-        b.run(["hostname", "x\033]0;owned\007$(touch /tmp/owned)'\";`id`"])
+        b.run(["/usr/bin/python3", "-c", "import socket, sys; socket.sethostname(sys.argv[1])", "x\033]0;owned\007$(touch /tmp/owned)'\";`id`"])
         b.run(["sh", "-c", 'printf "\\n# \\033[31m$(touch /tmp/owned)\\n[Interface]\\nBad\\033Key = \\302\\233\\n" >>/etc/wireguard/wg0.conf'])
         b.run("cp /etc/wireguard/wg0.conf \"/etc/wireguard/x;touch owned'.conf\"; "
               "cp /etc/wireguard/wg0.conf \"/etc/wireguard/$(printf 'e\\033[2J').conf\"")
