@@ -129,7 +129,7 @@ static void find_earlier(struct context *context, struct node_view *view, size_t
     if (!context->before || index >= context->before->node_count || view->seen->reach != REACH_OK)
         return;
     const struct observation *earlier = &context->before->nodes[index];
-    if (earlier->reach != REACH_OK || view->seen->at - earlier->at < INTERVAL_LEAST)
+    if (earlier->reach != REACH_OK || time_between(view->seen->at, earlier->at) < INTERVAL_LEAST)
         return;
     view->earlier = earlier;
     view->device_earlier = view->device ? observation_device(earlier, view->device->name) : NULL;
@@ -178,6 +178,11 @@ static int compare_offsets(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static int64_t distance(int64_t offset)
+{
+    return offset < 0 ? time_between(0, offset) : offset;
+}
+
 /* Against the middle of all clocks, the deck's (0) among them: one wrong clock, even the deck's, does not make all others wrong. */
 static void find_skew(struct context *context)
 {
@@ -188,7 +193,7 @@ static void find_skew(struct context *context)
             offsets[known++] = context->views[i].seen->clock_offset;
     qsort(offsets, known, sizeof *offsets, compare_offsets);
     int64_t middle = offsets[known / 2], lower = offsets[(known - 1) / 2];
-    if ((lower < 0 ? -lower : lower) < (middle < 0 ? -middle : middle))
+    if (distance(lower) < distance(middle))
         middle = lower;
     free(offsets);
     for (size_t i = 0; i < context->count; i++) {
@@ -196,8 +201,8 @@ static void find_skew(struct context *context)
         int64_t uncertainty = view->seen->clock_uncertainty;
         if (view->seen->reach != REACH_OK || uncertainty == INT64_MAX)
             continue;
-        view->skew = view->seen->clock_offset - middle;
-        int64_t size = view->skew < 0 ? -view->skew : view->skew;
+        view->skew = time_between(view->seen->clock_offset, middle);
+        int64_t size = distance(view->skew);
         view->skewed = uncertainty >= 0 && size > SKEW_LEAST && size - SKEW_LEAST > uncertainty;
     }
 }

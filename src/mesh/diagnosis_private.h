@@ -22,6 +22,15 @@ enum {
 #define INTERVAL_LIVE (10 * CLOCK_SECOND)
 #define SKEW_LEAST (2 * CLOCK_SECOND)
 
+/* A - B for times that a node chose: at the ends of the range it stays there. */
+static inline int64_t time_between(int64_t a, int64_t b)
+{
+    int64_t difference;
+    if (__builtin_sub_overflow(a, b, &difference) || difference == INT64_MIN)
+        return a < b ? -INT64_MAX : INT64_MAX;
+    return difference;
+}
+
 /* One node: where its parts are in the reading, and what follows from that. */
 struct node_view {
     const char *name;

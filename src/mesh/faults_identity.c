@@ -79,7 +79,7 @@ struct holders {
 
 static int64_t wrong_age(const struct node_view *view, const struct device_peer *row)
 {
-    return row->handshake > 0 ? view->seen->node_time - row->handshake : -1;
+    return row->handshake > 0 ? time_between(view->seen->node_time, row->handshake) : -1;
 }
 
 static void find_holders(const struct context *context, size_t node, struct holders *holders)

@@ -24,8 +24,11 @@ static size_t heard_by_others(const struct context *context, size_t node, size_t
 static void add_why(struct context *context, size_t node, size_t fault)
 {
     const struct observation *seen = context->views[node].seen;
-    if (seen->error)
-        fault_evidence(context, fault, "%s: %s", context->views[node].name, seen->error);
+    if (seen->error || seen->reach != REACH_OK)
+        fault_evidence(context, fault, "%s: %s", context->views[node].name, seen->error ? seen->error : "no usable answer");
+    else
+        fault_evidence(context, fault, "%s: none of its WireGuard interfaces could be read%s", context->views[node].name,
+                       seen->privileged ? "" : "; the login is not allowed to");
     for (size_t i = 0; i < seen->skipped_count; i++)
         fault_evidence(context, fault, "%s: %s", context->views[node].name, seen->skipped[i]);
 }

@@ -55,10 +55,10 @@ static bool is_behind(const struct context *context, const struct pair *pair, si
         return false;
     int64_t last = own->row->handshake;
     if (far->row && far->row->handshake > 0 && there->reach == REACH_OK && there->clock_uncertainty != INT64_MAX) {
-        int64_t accepted = far->row->handshake - there->clock_offset - there->clock_uncertainty;
+        int64_t accepted = time_between(time_between(far->row->handshake, context->views[other_of(pair, sender)].skew), there->clock_uncertainty);
         last = accepted > last ? accepted : last;
     }
-    *by = last - here->node_time;
+    *by = time_between(last, here->node_time);
     return last > 0 && *by > SKEW_LEAST;
 }
 

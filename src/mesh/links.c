@@ -169,7 +169,7 @@ static int64_t age_of(const struct node_view *view, const struct device_peer *ro
 {
     if (row->handshake <= 0)
         return -1;
-    int64_t age = view->seen->node_time - row->handshake;
+    int64_t age = time_between(view->seen->node_time, row->handshake);
     if (age < 0)
         return age > -CLOCK_SECOND ? 0 : -1;
     return age;
@@ -216,8 +216,8 @@ static bool same_span(const struct node_view *a, const struct node_view *b)
         return false;
     int64_t begin = a->earlier->at > b->earlier->at ? a->earlier->at : b->earlier->at;
     int64_t end = a->seen->at < b->seen->at ? a->seen->at : b->seen->at;
-    int64_t apart = a->seen->at - b->seen->at;
-    return end - begin >= INTERVAL_LEAST && apart < 5 * CLOCK_SECOND && apart > -5 * CLOCK_SECOND;
+    int64_t apart = time_between(a->seen->at, b->seen->at);
+    return time_between(end, begin) >= INTERVAL_LEAST && apart < 5 * CLOCK_SECOND && apart > -5 * CLOCK_SECOND;
 }
 
 void links_build(struct context *context)
@@ -281,7 +281,7 @@ static enum direction_state heard_by_counters(const struct context *context, con
     if (pair->counters) {
         if (hearer->heard > 0)
             return DIRECTION_OK;
-        bool long_enough = !live || view->seen->at - view->earlier->at >= INTERVAL_LIVE;
+        bool long_enough = !live || time_between(view->seen->at, view->earlier->at) >= INTERVAL_LIVE;
         return long_enough && sender->sent >= (live ? SENT_WHEN_LIVE : SENT_WHEN_DOWN) ? DIRECTION_BLOCKED : DIRECTION_UNKNOWN;
     }
     if (was_ever(sender) || was_ever(hearer))
@@ -326,7 +326,7 @@ static void choose_ages(const struct context *context, const struct pair *pair, 
 /* Did the handshake that only one end knows of happen after the other end was read? */
 static bool happened_between(const struct node_view *knows, int64_t age, const struct node_view *other)
 {
-    return knows->seen->at - age > other->seen->at - 5 * CLOCK_SECOND;
+    return time_between(knows->seen->at, age) > time_between(other->seen->at, 5 * CLOCK_SECOND);
 }
 
 static enum link_state state_by_ages(const struct context *context, const struct pair *pair)

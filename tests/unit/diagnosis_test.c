@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include "diagnosis_world.h"
+#include "observed_random.h"
 #include "mesh/diagnosis_private.h"
 #include "wgdeck/text.h"
 
@@ -943,9 +944,8 @@ static void show(const struct diagnosis *diagnosis)
 
 static void check_words(const struct fault *fault)
 {
-    assert_non_null(fault->summary);
-    assert_non_null(fault->remedy);
-    assert_true(*fault->summary && *fault->remedy && fault->evidence_count > 0);
+    if (!fault->summary || !*fault->summary || !fault->remedy || !*fault->remedy || !fault->evidence_count)
+        fail_msg("%s lacks words", fault->kind->id);
     assert_true(text_is_safe(fault->summary, strlen(fault->summary)));
     assert_true(text_is_safe(fault->remedy, strlen(fault->remedy)));
     for (size_t i = 0; i < fault->evidence_count; i++)
@@ -1149,12 +1149,70 @@ static void test_folded_words(void **state)
     world_free(&world);
 }
 
+/* Whatever nodes say, in whatever combination, the judgement ends, and its words are safe: rows of the world with parts of random ones. */
+static void test_random(void **state)
+{
+    (void)state;
+    struct chance chance = {.state = 2};
+    for (int round = 0; round < 1500; round++) {
+        struct world world = world_new(1 + chance_below(&chance, 5), chance_below(&chance, 2));
+        world_sort(&world);
+        world_keep_as_before(&world);
+        for (size_t i = 0; i < world.count; i++) {
+            struct observation *seen = &world.now->nodes[i];
+            if (chance_below(&chance, 3) == 0) {
+                observation_clear(seen);
+                chance_observation(&chance, seen);
+                seen->reach = (enum observed_reach)chance_below(&chance, 4);
+                for (size_t d = 0; d < seen->device_count; d++)
+                    if (chance_below(&chance, 2))
+                        snprintf(seen->devices[d].name, IFNAMSIZ, "wg0");
+            }
+            for (size_t r = 0; seen->device_count && r < seen->devices[0].peer_count; r++) {
+                struct device_peer *row = &seen->devices[0].peers[r];
+                if (chance_below(&chance, 3) == 0)
+                    row->public_key = world_key((unsigned)chance_below(&chance, world.count + 1));
+                if (chance_below(&chance, 3) == 0) {
+                    free(row->allowed);
+                    row->allowed = chance_prefixes(&chance, &row->allowed_count);
+                }
+                if (chance_below(&chance, 3) == 0)
+                    row->handshake = chance_signed(&chance);
+                if (chance_below(&chance, 3) == 0)
+                    row->tx_bytes = chance_number(&chance);
+            }
+            if (chance_below(&chance, 4) == 0)
+                seen->node_time = chance_signed(&chance);
+            if (chance_below(&chance, 4) == 0)
+                seen->at = chance_signed(&chance);
+            if (chance_below(&chance, 4) == 0)
+                seen->clock_offset = chance_signed(&chance);
+            observation_sort(seen);
+        }
+        struct diagnosis *diagnosis = diagnose(world.mesh, world.now, chance_below(&chance, 2) ? world.before : NULL);
+        for (size_t i = 0; i < diagnosis->fault_count; i++) {
+            check_words(&diagnosis->faults[i]);
+            assert_true(diagnosis->faults[i].nodes[0] < world.count);
+        }
+        struct buf buf = BUF_EMPTY;
+        struct json json = json_begin(&buf);
+        diagnosis_to_json(world.mesh, world.now, diagnosis, &json);
+        cJSON *root = json_parse(buf_text(&buf), buf.length, NULL);
+        assert_non_null(root);
+        cJSON_Delete(root);
+        buf_free(&buf);
+        diagnosis_free(diagnosis);
+        world_free(&world);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest others[] = {
         cmocka_unit_test(test_kinds_and_detectors), cmocka_unit_test(test_kinds_are_made), cmocka_unit_test(test_unknown_when_nothing_was_seen),
         cmocka_unit_test(test_hostile_names),       cmocka_unit_test(test_json),
         cmocka_unit_test(test_folded_words),
+        cmocka_unit_test(test_random),
     };
     struct CMUnitTest all[COUNT_OF(others) + COUNT_OF(cases)];
     memcpy(all, others, sizeof others);
