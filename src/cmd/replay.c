@@ -44,13 +44,15 @@ static bool parse_time(const char *text, int64_t start, int64_t *at)
     if (!text)
         return true;
     if (*text == '+' && !text_to_number(text + 1, 1000000000, &seconds)) {
-        *at = start + (int64_t)seconds * CLOCK_SECOND;
+        int64_t later = (int64_t)seconds * CLOCK_SECOND;
+        *at = start < INT64_MAX - later ? start + later : INT64_MAX;
         return true;
     }
     const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-    if (!end || *end)
+    time_t whole = end && !*end ? timegm(&parts) : -1;
+    if (whole < 0 || whole >= INT64_MAX / CLOCK_SECOND - 1)
         return false;
-    *at = ((int64_t)timegm(&parts) + 1) * CLOCK_SECOND - 1; /* all of that second */
+    *at = ((int64_t)whole + 1) * CLOCK_SECOND - 1; /* all of that second */
     return true;
 }
 
@@ -94,11 +96,13 @@ static int play(struct replay *replay, int64_t at, int64_t every)
             print_picture(replay, last);
             if (fflush(stdout))
                 return replay->status;
-            due += (next - due) / every * every + every;
+            int64_t steps = (next - due) / every * every;
+            due = due < INT64_MAX - steps - every ? due + steps + every : INT64_MAX;
         }
         if (recording_next(replay->recording, &err) < 0)
             break;
-        due = every && !due ? next + every : due;
+        if (every && !due)
+            due = next < INT64_MAX - every ? next + every : INT64_MAX;
         last = next;
         history_add(replay->history, recording_observed(replay->recording), next);
     }

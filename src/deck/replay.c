@@ -67,8 +67,12 @@ static int read_next(struct recording *recording, struct err *err)
 static void take_start(struct recording *recording, const char *text)
 {
     struct tm parts = {0};
-    if (text && strptime(text, "%Y-%m-%dT%H:%M:%SZ", &parts))
-        recording->start = (int64_t)timegm(&parts) * CLOCK_SECOND;
+    recording->start = 0;
+    if (!text || !strptime(text, "%Y-%m-%dT%H:%M:%SZ", &parts))
+        return;
+    time_t seconds = timegm(&parts);
+    if (seconds > 0 && seconds < INT64_MAX / CLOCK_SECOND) /* 1970 to 2262 */
+        recording->start = (int64_t)seconds * CLOCK_SECOND;
 }
 
 static int take_targets(struct recording *recording, const cJSON *list, struct err *err)
