@@ -254,14 +254,11 @@ size_t pipe_write(struct channel *channel, const void *bytes, size_t length)
             break;
         taken += (size_t)written;
     }
-    if (taken == length)
-        pipe->wants_write = false;
-    else if (!(ssh_get_poll_flags(link->ssh) & SSH_WRITE_PENDING) && taken)
-        link_wake(link); /* only WRITE_MOST stopped it */
+    /* request_writable is told from the step, never from inside fanout_write. When the socket or the window is full the server wakes us;
+     * else it was WRITE_MOST, or all is gone. */
+    if (taken && !(ssh_get_poll_flags(link->ssh) & SSH_WRITE_PENDING))
+        link_wake(link);
     link_watch(link);
-    if (taken == length)
-        link_wake(link); /* request_writable is told from the step, never from inside fanout_write */
-    pipe->wants_write = true;
     return taken;
 }
 

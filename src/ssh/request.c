@@ -44,14 +44,11 @@ static void retire(struct fanout_request *request)
 
 static void finish(struct fanout_request *request, int status, const char *why)
 {
-    struct fanout_session *session = request->session;
     if (request->state == REQUEST_OVER)
         return;
     retire(request);
     if (request->events.done)
         request->events.done(request->context, request, status, why);
-    if (session->phase == PHASE_OPEN && !session->over && !session->closing)
-        requests_start(session);
 }
 
 static void finish_format(struct fanout_request *request, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -119,6 +116,8 @@ static char *with_sudo(const char *command)
     return buf_take(&outer);
 }
 
+static void push_input(struct fanout_request *request);
+
 static void begin(struct fanout_request *request)
 {
     struct fanout_session *session = request->session;
@@ -136,6 +135,7 @@ static void begin(struct fanout_request *request)
         ev_timer_again(loop, &request->silence);
     request->channel = session->ops->exec(session->transport, request, sudo ? wrapped : request->command);
     free(wrapped);
+    push_input(request);
 }
 
 void requests_start(struct fanout_session *session)
@@ -204,6 +204,7 @@ void fanout_write(struct fanout_request *request, const void *bytes, size_t leng
     if (request->state == REQUEST_OVER || request->input_end)
         return;
     buf_add(&request->input, bytes, length);
+    request->owes_writable = true;
     push_input(request);
 }
 
@@ -230,9 +231,11 @@ void request_writable(struct fanout_request *request)
 {
     if (request->state != REQUEST_RUNNING)
         return;
-    bool had = fanout_queued(request) > 0;
     push_input(request);
-    if (had && !fanout_queued(request) && !request->input_end && request->events.writable)
+    if (!request->owes_writable || fanout_queued(request) || request->input_end)
+        return;
+    request->owes_writable = false;
+    if (request->events.writable)
         request->events.writable(request->context, request);
 }
 

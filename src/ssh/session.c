@@ -204,7 +204,7 @@ void session_begin(struct fanout_session *session)
     session->tries++;
     host_key_list_free(session->known);
     session->known = NULL;
-    if (!session->ops->dials) {
+    if (session->ops != &transport_spawn) {
         session->known = host_keys_find(session->fanout->host_keys, session->target);
         if (session->ops == &transport_libssh && host_key_by_authority(session->known))
             session_needs_spawn(session, "a @cert-authority line in known_hosts");

@@ -39,7 +39,7 @@ struct fanout_request {
     struct channel *channel;
     struct buf input;               /* not yet taken by the transport: from input_from on */
     size_t input_from;
-    bool input_end, input_ended, input_seen;
+    bool input_end, input_ended, owes_writable;
     size_t output_length;
     struct ev_timer deadline, silence;
     enum sudo_state sudo;           /* until sudo lets the command begin, input is held back and stderr is read here */
