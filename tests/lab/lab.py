@@ -100,7 +100,8 @@ class Node:
                  "SHELL": "/bin/bash", "LANG": "C.UTF-8", **(env or {})}
         # The router shares its mount and pid namespaces with the supervisor; the same flags are right for it.
         argv = ["env", "--ignore-signal=INT,QUIT"] if terminal else []
-        argv += ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "--"]
+        # -r: below a chroot, the root of the mount namespace is not the root of the processes in it.
+        argv += ["nsenter", "-t", str(self.pid), "-m", "-r", "-u", "-i", "-n", "-p", "--"]
         argv += ["setpriv", "--pdeathsig", "KILL"]
         if user not in (None, "root"):
             argv += ["--reuid", user, "--regid", user, "--init-groups"]
