@@ -43,7 +43,8 @@ const char *verdict_text(enum verdict verdict)
 }
 
 /* Configurations of both ends, then the nodes, then counters: each stage names only what the ones before it leave unexplained. */
-const struct stage *const stages[] = {&stage_identity, &stage_tunnel, &stage_addressing, &stage_routing, &stage_transport, &stage_silence, &stage_upkeep};
+const struct stage *const stages[] = {&stage_identity, &stage_rows,    &stage_secrets,   &stage_tunnel,  &stage_addressing,
+                                     &stage_allowed,  &stage_routing, &stage_transport, &stage_silence, &stage_upkeep};
 const size_t stage_count = COUNT_OF(stages);
 
 static void run(struct context *context, const struct stage *stage)

@@ -106,6 +106,14 @@ struct address_entry {
     bool meant;         /* the mesh file gives it to the node */
 };
 
+/* Prefixes, each once. */
+struct prefix_list {
+    struct prefix *items;
+    size_t count, capacity;
+};
+void prefix_list_add(struct prefix_list *list, const struct prefix *prefix);
+bool prefix_is_host(const struct prefix *prefix);
+
 /* A fault with what grouping needs to know. */
 struct finding {
     struct fault fault;
@@ -140,14 +148,14 @@ struct stage {
     const struct detector *detectors;
     size_t count;
 };
-extern const struct stage stage_node, stage_identity, stage_tunnel, stage_addressing, stage_routing, stage_transport, stage_silence, stage_upkeep;
+extern const struct stage stage_node, stage_identity, stage_rows, stage_secrets, stage_tunnel, stage_addressing, stage_allowed, stage_routing, stage_transport,
+    stage_silence, stage_upkeep;
 extern const struct stage *const stages[];
 extern const size_t stage_count;
 
 /* diagnosis_context.c: who is who. */
 void context_fill(struct context *context);
 void context_clear(struct context *context);
-void context_find_nats(struct context *context); /* needs pairs */
 uint32_t context_find_key(const struct context *context, const struct key *key);
 /* The first entry with this address, or NULL; more of the same follow it. */
 const struct address_entry *context_find_address(const struct context *context, const struct address *address);
@@ -155,10 +163,17 @@ bool view_has_address(const struct node_view *view, const struct address *addres
 bool view_is_at(const struct node_view *view, const struct address *address);       /* in the network below */
 bool view_has_family(const struct node_view *view, uint8_t family);                 /* on its WireGuard interface */
 bool address_is_link_local(const struct address *address);
+bool address_list_has(const struct address *list, size_t count, const struct address *address);
+void address_list_add(struct address **list, size_t *count, const struct address *address); /* each once */
+
+/* diagnosis_nat.c */
+void context_find_nats(struct context *context); /* needs pairs */
 
 /* links.c: pairs and their states. */
 void links_build(struct context *context);
 void links_judge(struct context *context);
+int64_t row_age(const struct node_view *view, const struct device_peer *row); /* of its handshake; may be negative; -1 never */
+void end_name(struct pair *pair, size_t holder, unsigned faults); /* faults of this row are named */
 struct pair *pair_of(const struct context *context, size_t a, size_t b); /* NULL if there is none */
 struct end *end_of(struct pair *pair, size_t holder);
 struct link *link_of(const struct context *context, const struct pair *pair);

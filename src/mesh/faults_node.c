@@ -51,8 +51,8 @@ static void name_unreachable(struct context *context, size_t node)
     struct node_view *view = &context->views[node];
     size_t asked, live = heard_by_others(context, node, &asked);
     struct fault *fault = fault_new(context, "host-unreachable", node, NONE);
-    const char *what = view->seen->reach == REACH_FAILED ? "cannot be reached by SSH"
-                       : view->seen->reach == REACH_GARBLED ? "answered by SSH with something that cannot be used"
+    const char *what = view->seen->reach == REACH_FAILED ? "could not be looked at over SSH"
+                       : view->seen->reach == REACH_GARBLED ? "answered over SSH with something that cannot be used"
                                                             : "was reached, but its WireGuard could not be read";
     if (live) {
         fault->severity = SEVERITY_WARNING;

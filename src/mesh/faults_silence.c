@@ -46,18 +46,18 @@ static void blame_unreachable(struct context *context)
 /* ---- clock-behind (N7) ---------------------------------------------------------------------------------------------- */
 
 /* The far end refuses an initiation whose time stamp is not later than the last one that it took. The stamp is the sender's clock. Behind,
- * then, is a clock that stands before the last handshake that the sender itself, or the far end, remembers. */
+ * then, is a clock that stands before the last handshake that the sender remembers; or, if it remembers none (it was started anew), before the
+ * last one that the far end does, unless that end's own clock was set back since, so that its memory cannot be placed in time. */
 static bool is_behind(const struct context *context, const struct pair *pair, size_t sender, int64_t *by)
 {
     const struct end *own = &pair->end[sender == pair->b], *far = &pair->end[sender != pair->b];
-    const struct observation *here = context->views[sender].seen, *there = context->views[other_of(pair, sender)].seen;
+    const struct node_view *other = &context->views[other_of(pair, sender)];
+    const struct observation *here = context->views[sender].seen, *there = other->seen;
     if (!own->row || here->reach != REACH_OK || here->node_time <= 0)
         return false;
     int64_t last = own->row->handshake;
-    if (far->row && far->row->handshake > 0 && there->reach == REACH_OK && there->clock_uncertainty != INT64_MAX) {
-        int64_t accepted = time_between(time_between(far->row->handshake, context->views[other_of(pair, sender)].skew), there->clock_uncertainty);
-        last = accepted > last ? accepted : last;
-    }
+    if (last == 0 && far->row && far->age >= 0 && there->reach == REACH_OK && there->clock_uncertainty != INT64_MAX)
+        last = time_between(time_between(far->row->handshake, other->skew), there->clock_uncertainty);
     *by = time_between(last, here->node_time);
     return last > 0 && *by > SKEW_LEAST;
 }
@@ -319,11 +319,45 @@ static void detect_blocked_pairs(struct context *context)
     }
 }
 
+/* ---- a quiet link that may not be quiet ----------------------------------------------------------------------------------- */
+
+/* Over the life of the rows: so much more was sent than arrived that it is no usual loss. When that was, one reading does not tell. */
+static bool lost_much(const struct end *sender, const struct end *hearer)
+{
+    uint64_t sent = sender->row->tx_bytes, heard = hearer->row->rx_bytes;
+    return sent > heard && sent - heard > SENT_EVER && sent - heard > sent / 5;
+}
+
+/* Without keepalive and with one reading a dead link that somebody tries to use looks idle. The verdict stays; the doubt is noted. */
+static void detect_doubtful_quiet(struct context *context)
+{
+    for (size_t i = 0; i < context->pair_count; i++) {
+        struct pair *pair = &context->pairs[i];
+        const struct end *one = &pair->end[0], *two = &pair->end[1];
+        if (!pair->quiet || pair->cause != NONE || pair->counters || !one->row || !two->row)
+            continue;
+        bool from_a = lost_much(one, two);
+        if (!from_a && !lost_much(two, one))
+            continue;
+        size_t from = from_a ? pair->a : pair->b, to = other_of(pair, from);
+        const char *sender = context->views[from].name, *hearer = context->views[to].name;
+        struct fault *fault = fault_new(context, "udp-blocked", to, from);
+        fault->severity = SEVERITY_INFO;
+        fault_direction(fault, from, to);
+        fault_summary(fault, "the link of %s and %s looks idle, but much of what %s ever sent to %s did not arrive; one reading does not tell whether that is now",
+                      sender, hearer, sender, hearer);
+        fault_remedy(fault, "take two readings, 12 s apart or more (wgdeck doctor %s %s)", sender, hearer);
+        fault_folds(context, "");
+        add_rows(context, fault_index(context), pair);
+    }
+}
+
 static const struct detector detectors[] = {
     {"clock-behind", detect_behind},
     {"psk-mismatch", detect_psk_by_counters},
     {"udp-blocked", detect_blocked_nodes},
     {"udp-blocked-one-way", detect_one_way},
     {"udp-blocked", detect_blocked_pairs},
+    {"udp-blocked", detect_doubtful_quiet},
 };
 const struct stage stage_silence = {detectors, COUNT_OF(detectors)};

@@ -16,6 +16,16 @@ struct end *end_of(struct pair *pair, size_t holder)
     return &pair->end[holder == pair->b];
 }
 
+void end_name(struct pair *pair, size_t holder, unsigned faults)
+{
+    end_of(pair, holder)->faults |= faults;
+}
+
+int64_t row_age(const struct node_view *view, const struct device_peer *row)
+{
+    return row->handshake > 0 ? time_between(view->seen->node_time, row->handshake) : -1;
+}
+
 struct link *link_of(const struct context *context, const struct pair *pair)
 {
     return &context->diagnosis->links[pair - context->pairs];
@@ -53,6 +63,20 @@ bool allowed_covers(const struct device_peer *row, const struct prefix *prefix)
         if (prefix_covers(&row->allowed[i], prefix))
             return true;
     return false;
+}
+
+void prefix_list_add(struct prefix_list *list, const struct prefix *prefix)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (prefix_compare(&list->items[i], prefix) == 0)
+            return;
+    MEM_GROW(list->items, list->count, list->capacity);
+    list->items[list->count++] = *prefix;
+}
+
+bool prefix_is_host(const struct prefix *prefix)
+{
+    return prefix->length == address_bits(&prefix->address);
 }
 
 bool allowed_same(const struct device_peer *a, const struct device_peer *b)

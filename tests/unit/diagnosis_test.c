@@ -1135,6 +1135,26 @@ static void test_json(void **state)
     world_free(&world);
 }
 
+/* A dead link in use looks idle in one reading without keepalive: noted, and no alarm; with two readings it is named. */
+static void test_doubtful_quiet(void **state)
+{
+    (void)state;
+    struct world world = world_new(3, true);
+    s1(&world);
+    world_row(&world, 'a', 'b')->tx_bytes += 200000;
+    world_sort(&world);
+    for (int two = 0; two < 2; two++) {
+        struct diagnosis *diagnosis = diagnose(world.mesh, world.now, two ? world.before : NULL);
+        assert_int_equal(diagnosis->fault_count, 1);
+        assert_string_equal(diagnosis->faults[0].kind->id, "udp-blocked");
+        assert_int_equal(diagnosis->faults[0].severity, two ? SEVERITY_ERROR : SEVERITY_INFO);
+        assert_int_equal(diagnosis->verdict, two ? VERDICT_FAULT : VERDICT_OK);
+        assert_int_equal(diagnosis->links[0].state, two ? LINK_DEAD : LINK_IDLE);
+        diagnosis_free(diagnosis);
+    }
+    world_free(&world);
+}
+
 static void test_folded_words(void **state)
 {
     (void)state;
@@ -1212,6 +1232,7 @@ int main(void)
         cmocka_unit_test(test_kinds_and_detectors), cmocka_unit_test(test_kinds_are_made), cmocka_unit_test(test_unknown_when_nothing_was_seen),
         cmocka_unit_test(test_hostile_names),       cmocka_unit_test(test_json),
         cmocka_unit_test(test_folded_words),
+        cmocka_unit_test(test_doubtful_quiet),
         cmocka_unit_test(test_random),
     };
     struct CMUnitTest all[COUNT_OF(others) + COUNT_OF(cases)];
