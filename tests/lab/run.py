@@ -2,9 +2,9 @@
 """Run the lab's tests: run.py [-k SUBSTRING] [-j N] [-l] [FILE_test.py …]
 
 Every function test_* of the files (default: all *_test.py beside this one) runs in a process of its own, with a
-deadline (120 seconds, or what @timeout(n) says), and passes when it returns.  A test that cannot run here raises
-Skip("why"); that is no pass.  The last line is `N passed, N failed, N skipped`; the status is 1 when any failed,
-and when there was nothing to run.
+deadline (120 seconds, or what @timeout(n) says), and passes when it returns; those marked @alone come last, one at a
+time.  A test that cannot run here raises Skip("why"); that is no pass.  The last line is `N passed, N failed, N skipped`;
+the status is 1 when any failed, and when there was nothing to run.
 """
 import argparse
 import importlib.util
@@ -34,6 +34,12 @@ def timeout(seconds):
         f.timeout = seconds
         return f
     return mark
+
+
+def alone(f):
+    """Decorator: no other test runs at the same time (it changes what belongs to the machine)."""
+    f.alone = True
+    return f
 
 
 def load(path):
@@ -130,18 +136,19 @@ def main():
             counts["FAIL"] += 1
             print(f"FAIL {path.stem} (cannot be loaded)\n{traceback.format_exc()}", flush=True)
             continue
-        queue += [(path, t, getattr(getattr(module, t), "timeout", TIMEOUT)) for t in tests_of(module)
-                  if not a.k or a.k in f"{path.stem}.{t}"]
+        queue += [(path, t, getattr(module, t)) for t in tests_of(module) if not a.k or a.k in f"{path.stem}.{t}"]
     if a.l:
         print("\n".join(f"{path.stem}.{t}" for path, t, _ in queue))
         return 0
     running = []
+    queue.sort(key=lambda entry: getattr(entry[2], "alone", False))    # stable
     # Ended by ^C or by SIGTERM: each running test is killed, and its lab with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         while queue or running:
-            while queue and len(running) < max(1, a.j):
-                running.append(Running(*queue.pop(0)))
+            while queue and len(running) < (1 if getattr(queue[0][2], "alone", False) else max(1, a.j)):
+                path, name, function = queue.pop(0)
+                running.append(Running(path, name, getattr(function, "timeout", TIMEOUT)))
             select.select([r.fd for r in running], [], [], 0.5)
             for r in [r for r in running if r.ended() or r.over()]:
                 running.remove(r)

@@ -11,7 +11,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 def ran(text, *args):
     with tempfile.TemporaryDirectory() as d:
         path = pathlib.Path(d, "made_test.py")
-        path.write_text("from run import Skip, timeout\nimport os, subprocess, time\n" + text)
+        path.write_text("from run import Skip, alone, timeout\nimport os, subprocess, time\n" + text)
         return subprocess.run([sys.executable, str(HERE / "run.py"), *args, str(path)], capture_output=True, text=True)
 
 
@@ -59,3 +59,14 @@ def test_made_in_a_loop_and_chosen():
     assert ran(text).stdout.endswith("2 passed, 1 failed, 0 skipped\n")
     assert ran(text, "-k", "test_2").stdout.endswith("1 passed, 0 failed, 0 skipped\n")
     assert ran(text, "-l").stdout.splitlines() == [f"made_test.test_{n}" for n in range(3)]
+
+
+def test_alone_has_the_machine_for_itself():
+    text = ("def other(): time.sleep(0.5); assert not os.path.exists(HELD)\n"
+            "@alone\ndef test_1(): open(HELD, 'w').close(); time.sleep(0.5); os.remove(HELD)\n"
+            "test_2 = test_3 = test_4 = other\n"
+            "@alone\ndef test_5(): assert not os.path.exists(HELD)\n")
+    with tempfile.TemporaryDirectory() as d:
+        done = ran(f"HELD = {d + '/held'!r}\n" + text, "-j", "5")
+    assert done.stdout.endswith("5 passed, 0 failed, 0 skipped\n"), done.stdout
+    assert [line.split("_test.")[1][:6] for line in done.stdout.splitlines()[-3:-1]] == ["test_1", "test_5"], done.stdout
