@@ -15,9 +15,9 @@ def wgdeck(lab, *arguments, check=None, timeout=90, user=None, env=None, input=N
     return done
 
 
-def report(lab, *arguments, command="doctor", timeout=90):
+def report(lab, *arguments, command="doctor", timeout=90, env=None):
     """doctor --json (or status) as a value; with the mesh file unless hosts are named."""
-    done = wgdeck(lab, command, "--json", *arguments, check=(0, 1, 2, 3), timeout=timeout)
+    done = wgdeck(lab, command, "--json", *arguments, check=(0, 1, 2, 3), timeout=timeout, env=env)
     try:
         return json.loads(done.stdout)
     except ValueError:
