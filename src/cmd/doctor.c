@@ -10,6 +10,7 @@
 #include "wgdeck/history.h"
 #include "wgdeck/log.h"
 
+#define CLOCK_AHEAD (2 * CLOCK_SECOND)
 #define WAIT_DEFAULT 13.0 /* a little more than HISTORY_SPAN: the readings themselves take time */
 #define PATIENCE_DEFAULT 5.0
 
@@ -40,13 +41,23 @@ static bool is_explained(const struct report *report, const struct link *link)
     return false;
 }
 
+/* A handshake that lies in the future of the node's own clock: the clock was set back since, and whether the link is quiet or refused
+ * only what is sent meanwhile can tell. */
+static bool is_ahead_of_clock(const struct observation *node, const struct device_peer *row)
+{
+    return row && node->reach == REACH_OK && node->node_time > 0 && row->handshake > CLOCK_AHEAD && row->handshake - CLOCK_AHEAD > node->node_time;
+}
+
 /* Is there a link that is broken, readable at both ends, and not explained by what is configured? */
 static bool needs_counters(const struct report *report)
 {
     for (size_t i = 0; i < report->diagnosis->link_count; i++) {
         const struct link *link = &report->diagnosis->links[i];
         bool broken = link->state == LINK_DEAD || link->state == LINK_NEVER || link->state == LINK_HALF || link->state == LINK_LATE;
-        bool readable = report->observed->nodes[link->a].reach == REACH_OK || report->observed->nodes[link->b].reach == REACH_OK;
+        const struct observation *a = &report->observed->nodes[link->a], *b = &report->observed->nodes[link->b];
+        bool readable = a->reach == REACH_OK || b->reach == REACH_OK;
+        if (link->state == LINK_IDLE && (is_ahead_of_clock(a, link->a_row) || is_ahead_of_clock(b, link->b_row)))
+            return true;
         if (broken && readable && !report_link_is_quiet(link) && report_shows_link(report, link) && !is_explained(report, link))
             return true;
     }
