@@ -1,10 +1,12 @@
 /* How long one diagnosis takes, and how much memory with its observations: a full mesh of NODES (default 200: 39,800 rows), two readings,
  * healthy, then with the UDP port of one node closed, then with each fault there is room for: all preshared keys different.
- * diagnosis_bench [NODES]: one line a case, milliseconds (best of 10), and the peak memory of the process. */
+ * diagnosis_bench [NODES]: one line a case, milliseconds (best of 10), and the peak memory of the process.
+ * diagnosis_bench [NODES] FILE: one reading of the healthy mesh as a recording, for wgdeck replay. */
 #include <stdbool.h>
 #include <sys/resource.h>
 
 #include "../unit/diagnosis_world.h"
+#include "wgdeck/record.h"
 
 static void healthy(struct world *world)
 {
@@ -61,11 +63,37 @@ static void measure(size_t count, bool from_file, const char *name, void (*make)
     world_free(&world);
 }
 
+static int write_recording(size_t count, const char *path)
+{
+    struct world world = world_new(count, false);
+    struct err err = {.text = "cannot be written"};
+    for (size_t i = 0; i < count; i++) { /* names of a mesh without a file come from the targets */
+        free(world.mesh->nodes[i].ssh);
+        world.mesh->nodes[i].ssh = mem_text(world.mesh->nodes[i].name);
+    }
+    FILE *file = fopen(path, "w");
+    struct recorder *recorder = file ? recorder_new(file, path, world.mesh, NULL, &err) : NULL;
+    int result = recorder ? 0 : -1;
+    world_sort(&world);
+    for (size_t i = 0; i < count && result == 0; i++)
+        result = recorder_add(recorder, i, &world.now->nodes[i], &err);
+    if (result)
+        fprintf(stderr, "diagnosis_bench: %s: %s\n", path, err.text);
+    if (recorder)
+        recorder_free(recorder);
+    if (file && fclose(file))
+        result = -1;
+    world_free(&world);
+    return result ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
     long count = argc > 1 ? strtol(argv[1], NULL, 10) : 200;
     if (count < 1 || count > 2000)
         return 2;
+    if (argc > 2)
+        return write_recording((size_t)count, argv[2]);
     for (size_t i = 0; i < COUNT_OF(cases) * 2; i++)
         measure((size_t)count, i % 2 == 0, cases[i / 2].name, cases[i / 2].make);
     struct rusage usage;
