@@ -166,6 +166,8 @@ install: all manuals
 	for page in $(BUILD)/man/*.[1-8]; do \
 	    install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
 	install -D -m 644 $(BUILD)/completions/wgdeck.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/wgdeck
+	install -D -m 644 $(BUILD)/completions/_wgdeck $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_wgdeck
+	install -D -m 644 $(BUILD)/completions/wgdeck.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/wgdeck.fish
 
 clean:
 	rm -rf $(BUILD) build-asan build-tsan build-fuzz
