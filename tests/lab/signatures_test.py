@@ -67,9 +67,9 @@ CASES = [
     Case("S5", "big packets lost", big_packets_lost, "d h h h", "fresh fresh", learned=True, size=1200),
     # The far end calls a handshake complete when the first packet under the new key comes, and none does. The sender has its response, so its
     # handshake is fresh; it begins anew 15 s after the first packet without an answer, for as long as there is traffic, so its age never grows
-    # old. The far end's age is the one to believe. This is no matter of moments, and big packets on a new link do it, too.
+    # old. The far end's age is the one to believe. S5 on a new link is S6 at first, until a handshake comes to its end with nothing to send: then
+    # a keepalive confirms it, which is small.
     Case("S6", "only initiations arrive", only_initiations, "+ 1r 1i 1r", "fresh -", learned=True),
-    Case("S6", "big packets lost on a new link", lambda lab, spoke: lab.black_hole("hub", spoke, 1000), "d 1r 1i 1r", "fresh -", learned=True, size=1200),
 ]
 
 
