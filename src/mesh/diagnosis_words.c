@@ -8,7 +8,7 @@
 
 enum { NAMES_SHOWN = 8 };
 
-static char *safe_format(const char *format, va_list arguments)
+__attribute__((format(printf, 1, 0))) static char *safe_format(const char *format, va_list arguments)
 {
     struct buf buf = BUF_EMPTY;
     buf_add_vformat(&buf, format, arguments);
