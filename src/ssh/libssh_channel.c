@@ -125,19 +125,26 @@ static void tell_end(struct pipe *pipe)
         request_ended(request, -1, "the server closed the channel and gave no exit status");
 }
 
+/* "Channel opening failure: channel 73 error (2) Connection refused": the last part is the server's reason. */
+static const char *reason_of(const struct pipe *pipe)
+{
+    const char *error = ssh_get_error(pipe->link->ssh), *number = strstr(error, "error ("), *reason = number ? strstr(number, ") ") : NULL;
+    return reason ? reason + 2 : error;
+}
+
 static void refuse(struct pipe *pipe, const char *what)
 {
     struct fanout_session *behind = pipe->behind;
     pipe->state = PIPE_ENDED;
     pipe->behind = NULL;
     if (behind) {
-        session_forwarded(behind, ssh_get_error(pipe->link->ssh));
+        session_forwarded(behind, reason_of(pipe));
         return;
     }
     if (!pipe->channel.request || pipe->told)
         return;
     pipe->told = true;
-    request_ended(pipe->channel.request, -1, "%s: %s", what, ssh_get_error(pipe->link->ssh));
+    request_ended(pipe->channel.request, -1, "%s: %s", what, reason_of(pipe));
 }
 
 static int open_channel(struct pipe *pipe)

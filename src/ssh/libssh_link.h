@@ -48,7 +48,7 @@ struct link {
     int descriptor;
     struct ev_io io;
     enum link_stage stage;
-    bool has_socket;            /* libssh closes the descriptor from now on */
+    bool has_socket;            /* libssh has the descriptor, and may have closed it */
     bool paused;                /* the login waits for something else than the server */
     bool in_library;            /* inside a libssh call: nothing of libssh may be called now */
     bool with_worker;           /* a worker thread has the session: nobody else may touch it */
@@ -59,12 +59,14 @@ struct link {
 struct ev_loop *link_loop(const struct link *link);
 void link_wake(struct link *link);  /* step soon, on the loop */
 void link_watch(struct link *link); /* for what libssh waits for now (it changes with every call) */
+void link_release(ssh_session ssh, int descriptor, bool given); /* frees both; GIVEN: libssh has the descriptor. Any thread */
 void link_lost(struct link *link, const char *what);
 
 /* libssh_login.c */
 enum login_result { LOGIN_AGAIN, LOGIN_WAITING, LOGIN_DONE, LOGIN_FAILED };
 struct login *login_new(struct link *link);
 enum login_result login_step(struct login *login); /* FAILED: the session has been told */
+enum login_result login_lost(struct login *login); /* the connection has gone: tells why, FAILED */
 void login_answer(struct login *login, const char *text);
 bool login_free(struct login *login); /* false: a worker has the libssh session, and frees it */
 

@@ -39,6 +39,7 @@ struct sign_job {
     struct worker_job job;
     struct login *login;
     ssh_session ssh;
+    int descriptor;
     char *user;
     int result;
 };
@@ -94,7 +95,7 @@ static enum login_result wait_here(struct login *login)
     return LOGIN_WAITING;
 }
 
-static enum login_result lost(struct login *login)
+enum login_result login_lost(struct login *login)
 {
     struct fanout_session *session = session_of(login);
     const char *error = ssh_get_error(login->link->ssh);
@@ -124,7 +125,7 @@ static bool settled(struct login *login, int result, enum login_result *outcome)
     switch (result) {
     case SSH_AUTH_AGAIN: *outcome = LOGIN_AGAIN; return true;
     case SSH_AUTH_SUCCESS: *outcome = LOGIN_DONE; return true;
-    case SSH_AUTH_ERROR: *outcome = lost(login); return true;
+    case SSH_AUTH_ERROR: *outcome = login_lost(login); return true;
     default: return false;
     }
 }
@@ -218,8 +219,7 @@ static void sign_done(struct worker_job *job)
 static void sign_drop(struct worker_job *job)
 {
     struct sign_job *sign = (struct sign_job *)job;
-    ssh_disconnect(sign->ssh);
-    ssh_free(sign->ssh);
+    link_release(sign->ssh, sign->descriptor, true);
     sign_free(sign);
 }
 
@@ -229,6 +229,7 @@ static enum login_result hand_to_worker(struct login *login)
     sign->job = (struct worker_job){.work = sign_work, .done = sign_done, .drop = sign_drop};
     sign->login = login;
     sign->ssh = login->link->ssh;
+    sign->descriptor = login->link->descriptor;
     sign->user = mem_text(target_of(login)->user);
     login->link->with_worker = true;
     worker_run(fanout_of(login)->signers, &sign->job);

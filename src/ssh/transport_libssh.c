@@ -31,9 +31,15 @@ void link_wake(struct link *link)
         ev_feed_event(link_loop(link), &link->io, EV_CUSTOM);
 }
 
+/* libssh closes the descriptor when the server says goodbye; its number may be another's a moment later. */
+static bool socket_is_closed(const struct link *link)
+{
+    return !link->with_worker && link->has_socket && ssh_get_fd(link->ssh) != link->descriptor;
+}
+
 void link_watch(struct link *link)
 {
-    if (link->with_worker || link->paused || link->stage == STAGE_OVER || link->stage == STAGE_HOST_KEY) {
+    if (socket_is_closed(link) || link->with_worker || link->paused || link->stage == STAGE_OVER || link->stage == STAGE_HOST_KEY) {
         ev_io_stop(link_loop(link), &link->io);
         return;
     }
@@ -239,6 +245,11 @@ static void step(struct link *link)
     }
     if (link->stage == STAGE_LOGIN && !link->with_worker)
         step_login(link);
+    /* Some calls say "again" although the server has gone meanwhile: nothing would ever wake us. */
+    if (socket_is_closed(link) && link->stage == STAGE_LOGIN)
+        login_lost(link->login);
+    else if (socket_is_closed(link) && link->stage != STAGE_OVER)
+        link_lost(link, "connection lost to");
     link_watch(link);
 }
 
@@ -270,6 +281,17 @@ static void keepalive(struct transport *transport)
     link_wake(link);
 }
 
+/* Another trap: ssh_disconnect leaves a socket open that was given to it (SSH_OPTIONS_FD), and forgets its number. When the server has said
+ * goodbye, or the socket failed, libssh has closed it before. */
+void link_release(ssh_session ssh, int descriptor, bool given)
+{
+    bool open = !given || ssh_get_fd(ssh) == descriptor;
+    ssh_disconnect(ssh);
+    ssh_free(ssh);
+    if (open)
+        close(descriptor);
+}
+
 static void stop(struct transport *transport)
 {
     struct link *link = (struct link *)transport;
@@ -281,12 +303,8 @@ static void stop(struct transport *transport)
     bool ours = login_free(link->login);
     if (link->event)
         ssh_event_free(link->event);
-    if (ours) {
-        ssh_disconnect(link->ssh);
-        ssh_free(link->ssh);
-    }
-    if (!link->has_socket)
-        close(link->descriptor);
+    if (ours)
+        link_release(link->ssh, link->descriptor, link->has_socket);
     free(link);
 }
 

@@ -16,7 +16,7 @@
 #include "wgdeck/log.h"
 #include "wgdeck/mem.h"
 
-enum { ARGUMENTS_MOST = 48, PROBLEM_MOST = 8192, ROUNDS = 8, READ_SIZE = 16384 };
+enum { ARGUMENTS_MOST = 96, PROBLEM_MOST = 8192, ROUNDS = 8, READ_SIZE = 16384 };
 
 static const char opened_mark[] = "wgdeck:open";
 
@@ -58,8 +58,9 @@ struct arguments {
 
 static void add(struct arguments *arguments, const char *text)
 {
-    if (arguments->count + 1 < ARGUMENTS_MOST)
-        arguments->items[arguments->count++] = mem_text(text);
+    if (arguments->count + 1 >= ARGUMENTS_MOST)
+        abort(); /* all are listed in this file */
+    arguments->items[arguments->count++] = mem_text(text);
 }
 
 static void add_option(struct arguments *arguments, const char *name, const char *value)

@@ -6,11 +6,11 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -21,9 +21,21 @@
 #include "wgdeck/file.h"
 #include "wgdeck/mem.h"
 
-extern char **environ;
-
 static char fixture_folder[64];
+
+/* A child that dies with the test, and holds none of its output open. */
+static pid_t fixture_fork(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        int null = open("/dev/null", O_RDWR);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        setpgid(0, 0);
+        for (int descriptor = 0; descriptor < 3; descriptor++)
+            dup2(null, descriptor);
+    }
+    return pid;
+}
 
 static bool fixture_possible(void)
 {
@@ -124,12 +136,11 @@ static struct sshd sshd_start(const char *extra)
     char *path = mem_text(fixture_path(name)), *log = mem_text(fixture_path("sshd.log"));
     char *arguments[] = {(char[]){"/usr/sbin/sshd"}, (char[]){"-D"}, (char[]){"-E"}, log, (char[]){"-f"}, path, NULL};
     mkdir("/run/sshd", 0755); /* its privilege separation wants it; may be there or not be ours to make */
-    posix_spawnattr_t attributes;
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-    if (posix_spawn(&sshd.pid, arguments[0], NULL, &attributes, arguments, environ))
-        abort();
-    posix_spawnattr_destroy(&attributes);
+    sshd.pid = fixture_fork();
+    if (sshd.pid == 0) {
+        execv(arguments[0], arguments);
+        _exit(127);
+    }
     for (int i = 0; i < 500 && !fixture_answers(sshd.port); i++)
         usleep(10000);
     free(path);
@@ -142,7 +153,7 @@ static void sshd_stop(struct sshd *sshd)
     if (!sshd->pid)
         return;
     kill(-sshd->pid, SIGCONT);
-    kill(sshd->pid, SIGTERM);
+    kill(sshd->pid, SIGKILL);
     waitpid(sshd->pid, NULL, 0);
     sshd->pid = 0;
 }
