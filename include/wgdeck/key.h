@@ -27,9 +27,9 @@ void key_make_preshared(struct key *key);                             /* random 
 void key_public(const struct key *private_key, struct key *public_key);
 void key_wipe(struct key *key);
 
-/* What may leave a node instead of a preshared key: the first 16 bytes of SHA-256(SALT text, then the key's base64). SALT is 64
+/* What may leave a node instead of a preshared key: the first 16 bytes of SHA-256(SALT text, the key's base64, a newline). SALT is 64
  * hexadecimal digits, fresh for each run of the deck, so that hashes of two runs or two decks say nothing about each other. The shell
- * of a bare look computes the same with printf | sha256sum. */
+ * of a bare look computes the same with sha256sum, from here-documents (hence the newline). */
 void key_hash(const struct key *key, const char *salt, uint8_t hash[static KEY_HASH_SIZE]);
 
 #endif

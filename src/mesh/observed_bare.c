@@ -12,13 +12,20 @@
 #include "wgdeck/text.h"
 #include "wgdeck/wgquick.h"
 
-enum { ANSWER_MAX = 64 << 20, CONFIGS_MAX = 256, SKIPPED_MAX = 256, SOCKETS_MAX = 1024, DEVICES_MAX = 4096, PATH_MAX_BYTES = 256,
+enum { HASHES_MAX = 2 * OBSERVED_ROWS_MAX, ANSWER_MAX = 64 << 20, CONFIGS_MAX = 256, SKIPPED_MAX = 256, SOCKETS_MAX = 1024, DEVICES_MAX = 4096, PATH_MAX_BYTES = 256,
        MODES_MAX = 128 << 10, BEFORE_MAX = 64 << 10 };
 
 /* What replaces a preshared key in the configuration being read, with the line that it stands on. */
 struct saved_hash {
     size_t line;
     char text[2 * KEY_HASH_SIZE + 1];
+};
+
+/* A UAPI socket of the node, and what wg made of it. */
+struct bare_socket {
+    char name[IFNAMSIZ];
+    bool silent;   /* nobody listens, or nobody answered */
+    bool accused;  /* wg complained about this interface: it could not be read, which is no proof that the engine is dead */
 };
 
 struct bare {
@@ -32,7 +39,9 @@ struct bare {
     char *private_key;        /* text of its K line, or NULL */
     struct saved_hash *hashes;
     size_t hash_count, hash_capacity, config_capacity, skipped_capacity;
-    char **sockets;
+    char (*known_hashes)[2 * KEY_HASH_SIZE + 1]; /* the "h" lines; #1 is the first */
+    size_t known_hash_count, known_hash_capacity;
+    struct bare_socket *sockets;
     size_t socket_count, socket_capacity;
     bool root, denied, ended;
 };
@@ -193,14 +202,39 @@ static int read_private_key(struct bare *bare, const char *text, size_t length, 
     return add_document_line(bare, "", 0);
 }
 
+static int read_hash(struct bare *bare, const char *text, size_t length, struct err *err)
+{
+    if (length != 2 * KEY_HASH_SIZE || strspn(text, "0123456789abcdef") != length)
+        return err_set(err, "the hash of a preshared key is not 32 hexadecimal digits");
+    if (bare->known_hash_count >= HASHES_MAX)
+        return err_set(err, "more than %d preshared keys", HASHES_MAX);
+    MEM_GROW(bare->known_hashes, bare->known_hash_count, bare->known_hash_capacity);
+    memcpy(bare->known_hashes[bare->known_hash_count++], text, length + 1);
+    return 0;
+}
+
+/* "#7" is the seventh hash that came. NULL with err when there is none. */
+static const char *known_hash(const struct bare *bare, const char *text, struct err *err)
+{
+    unsigned long long number = 0;
+    if (text[0] == '#' && text_to_number(text + 1, bare->known_hash_count, &number) == 0 && number > 0)
+        return bare->known_hashes[number - 1];
+    err_set(err, "the hash of a preshared key is missing");
+    return NULL;
+}
+
 static int read_preshared_hash(struct bare *bare, const char *text, size_t length, struct err *err)
 {
-    if (!bare->path || length != 2 * KEY_HASH_SIZE || strspn(text, "0123456789abcdef") != length)
-        return err_set(err, "the hash of a preshared key is not 32 hexadecimal digits");
+    const char *known = known_hash(bare, text, err);
+    (void)length;
+    if (!bare->path)
+        return err_set(err, "a key of no configuration");
+    if (!known)
+        return -1;
     MEM_GROW(bare->hashes, bare->hash_count, bare->hash_capacity);
     struct saved_hash *hash = &bare->hashes[bare->hash_count++];
     hash->line = bare->document_lines + 1;
-    memcpy(hash->text, text, sizeof hash->text);
+    memcpy(hash->text, known, sizeof hash->text);
     return add_document_line(bare, "", 0);
 }
 
@@ -346,32 +380,96 @@ static int read_module(struct bare *bare, const char *text, size_t length, struc
     return 0;
 }
 
-static int read_socket(struct bare *bare, const char *text, size_t length, struct err *err)
+static struct bare_socket *find_socket(const struct bare *bare, const char *name, size_t length)
+{
+    for (size_t i = 0; i < bare->socket_count; i++)
+        if (strlen(bare->sockets[i].name) == length && memcmp(bare->sockets[i].name, name, length) == 0)
+            return &bare->sockets[i];
+    return NULL;
+}
+
+static int add_socket(struct bare *bare, const char *text, size_t length, bool silent, struct err *err)
 {
     if (length >= IFNAMSIZ || !device_name_is_valid(text))
         return 0;
-    if (bare->socket_count >= SOCKETS_MAX)
-        return err_set(err, "more than %d UAPI sockets", SOCKETS_MAX);
-    MEM_GROW(bare->sockets, bare->socket_count, bare->socket_capacity);
-    bare->sockets[bare->socket_count++] = mem_text(text);
+    struct bare_socket *socket = find_socket(bare, text, length);
+    if (!socket) {
+        if (bare->socket_count >= SOCKETS_MAX)
+            return err_set(err, "more than %d UAPI sockets", SOCKETS_MAX);
+        MEM_GROW(bare->sockets, bare->socket_count, bare->socket_capacity);
+        socket = &bare->sockets[bare->socket_count++];
+        *socket = (struct bare_socket){0};
+        memcpy(socket->name, text, length);
+    }
+    socket->silent = socket->silent || silent;
     return 0;
 }
 
+static int read_socket(struct bare *bare, const char *text, size_t length, struct err *err)
+{
+    return add_socket(bare, text, length, false, err);
+}
+
+static int read_silent_socket(struct bare *bare, const char *text, size_t length, struct err *err)
+{
+    return add_socket(bare, text, length, true, err);
+}
+
+/* The third field of a row's line may be the number of a hash. */
 static int read_dump(struct bare *bare, const char *text, size_t length, struct err *err)
 {
-    (void)err;
+    const char *number = strstr(text, "\t#");
+    if (number) {
+        char digits[16] = "";
+        const char *end = strchr(++number, '\t'), *known = NULL;
+        if (end && (size_t)(end - number) < sizeof digits)
+            memcpy(digits, number, (size_t)(end - number));
+        known = known_hash(bare, digits, err);
+        if (!known)
+            return -1;
+        buf_add(&bare->dump, text, (size_t)(number - text));
+        buf_add_text(&bare->dump, known);
+        length -= (size_t)(end - text);
+        text = end;
+    }
     buf_add(&bare->dump, text, length);
     buf_add_char(&bare->dump, '\n');
     return 0;
 }
 
+/* "Unable to access interface wg7: Protocol error", as wg says it. */
 static int read_complaint(struct bare *bare, const char *text, size_t length, struct err *err)
 {
+    static const char about[] = "Unable to access interface ";
     (void)length;
     (void)err;
     bool denied = strstr(text, "Operation not permitted") || strstr(text, "Permission denied");
     bare->denied = bare->denied || denied;
+    if (strncmp(text, about, sizeof about - 1) == 0) {
+        const char *name = text + sizeof about - 1;
+        struct bare_socket *socket = find_socket(bare, name, strcspn(name, ":"));
+        if (socket)
+            socket->accused = true;
+    }
     skip(bare, mem_format("wg: %.500s%s", text, denied ? " (log in as root, or allow sudo)" : ""));
+    return 0;
+}
+
+static int read_wrong_line(struct bare *bare, const char *text, size_t length, struct err *err)
+{
+    const char *path = strchr(text, ' ');
+    size_t digits = strspn(text, "0123456789");
+    (void)bare;
+    (void)length;
+    return err_set(err, "wg printed a line of %.*s fields (5 or 9 expected): is %.200s the real one?", (int)(digits < 9 ? digits : 9), text,
+                   path && path[1] ? path + 1 : "it");
+}
+
+static int read_usual_rules(struct bare *bare, const char *text, size_t length, struct err *err)
+{
+    (void)length;
+    (void)err;
+    bare->ip.usual_rules = strcmp(text, "1") == 0;
     return 0;
 }
 
@@ -407,6 +505,7 @@ static const struct item {
 } items[] = {
     {'t', read_time},        {'n', read_hostname},     {'k', read_kernel},         {'p', read_connection},  {'u', read_root},
     {'f', read_forwarding},  {'g', read_module},       {'q', read_socket},         {'d', read_dump},        {'w', read_complaint},
+    {'h', read_hash},        {'Q', read_silent_socket}, {'W', read_wrong_line},    {'r', read_usual_rules},
     {'o', read_mode},        {'F', read_path},         {'c', read_config_line},    {'K', read_private_key}, {'H', read_preshared_hash},
     {'E', read_unreadable},  {'A', read_address_line}, {'R', read_route_line},     {'G', read_answer_line}, {'x', read_skipped},
 };
@@ -450,21 +549,29 @@ static void add_dead(struct observation *observation, const char *name)
     observation->dead_sockets[observation->dead_socket_count++] = mem_text(name);
 }
 
-/* A socket that wg did not get an answer from, and a tun with a saved configuration that nobody serves. */
+/* A socket that nobody answers at is a dead engine; one that wg could not make sense of is one that was not read. */
+static void judge_socket(struct bare *bare, const struct bare_socket *socket)
+{
+    if (has_device(bare->observation, socket->name))
+        return;
+    if (!bare->root)
+        skip(bare, mem_format("cannot read %s: its socket is root's (log in as root, or allow sudo)", socket->name));
+    else if (socket->silent)
+        add_dead(bare->observation, socket->name);
+    else if (!socket->accused)
+        skip(bare, mem_format("cannot read %s: its socket is there, and wg tells nothing about it", socket->name));
+}
+
+/* And a tun with a saved configuration that nobody serves. */
 static void find_dead(struct bare *bare)
 {
     struct observation *observation = bare->observation;
-    for (size_t i = 0; i < bare->socket_count; i++) {
-        if (has_device(observation, bare->sockets[i]))
-            continue;
-        if (bare->root)
-            add_dead(observation, bare->sockets[i]);
-        else
-            skip(bare, mem_format("cannot read %s: its socket is root's (log in as root, or allow sudo)", bare->sockets[i]));
-    }
+    for (size_t i = 0; i < bare->socket_count; i++)
+        judge_socket(bare, &bare->sockets[i]);
     for (size_t i = 0; bare->root && i < observation->link_count; i++) {
         const char *name = observation->links[i].name;
-        if (strcmp(observation->links[i].kind, "tun") == 0 && !has_device(observation, name) && observation_config(observation, name))
+        if (strcmp(observation->links[i].kind, "tun") == 0 && !has_device(observation, name) && observation_config(observation, name) &&
+            !find_socket(bare, name, strlen(name)))
             add_dead(observation, name);
     }
 }
@@ -473,9 +580,7 @@ static void find_dead(struct bare *bare)
 static enum engine_kind engine_of(const struct bare *bare, const char *name)
 {
     const struct observed_link *link = bare_ip_link(bare->observation, name);
-    bool has_socket = false;
-    for (size_t i = 0; i < bare->socket_count; i++)
-        has_socket = has_socket || strcmp(bare->sockets[i], name) == 0;
+    bool has_socket = find_socket(bare, name, strlen(name)) != NULL;
     if (link && strcmp(link->kind, "wireguard") == 0)
         return ENGINE_KERNEL;
     if (has_socket || (link && strcmp(link->kind, "tun") == 0))
@@ -566,9 +671,8 @@ int observation_from_bare(const char *bytes, size_t length, struct observation *
         result = finish(&bare, err);
     if (result != 0)
         observation_clear(observation);
-    for (size_t i = 0; i < bare.socket_count; i++)
-        free(bare.sockets[i]);
     free(bare.sockets);
+    free(bare.known_hashes);
     free(bare.hashes);
     drop_config(&bare);
     buf_free(&bare.document);

@@ -10,14 +10,40 @@ struct bare_answer {
     size_t order;
 };
 
+/* A route of the local, main or default table, as observed_bare_fib.c searches them. */
+enum { BARE_FIB_RANKS = 3 }; /* the usual rules: local, main, default */
+enum bare_fib_kind { FIB_GOES, FIB_REFUSES, FIB_THROWS };
+struct bare_fib_route {
+    struct prefix to;
+    uint8_t rank;                    /* of its table in the usual rules */
+    enum bare_fib_kind kind;
+    uint8_t preference;              /* of IPv6: 2 high, 1 medium, 0 low */
+    uint32_t metric, mtu;
+    char device[IFNAMSIZ];
+    size_t order;
+};
+
+struct bare_fib {
+    struct bare_fib_route *routes;
+    size_t count, capacity;
+    bool lengths[BARE_FIB_RANKS][2][129]; /* which prefix lengths there are, of v4 and v6 */
+};
+
 struct bare_ip {
     struct observation *observation; /* links and table_routes go there at once */
     size_t link_capacity, table_route_capacity;
     size_t documents;                /* JSON documents seen: addresses, routes, then answers */
     struct bare_answer *answers;
     size_t answer_count, answer_capacity;
-    bool all_answered;               /* what has no answer is unreachable */
+    bool all_answered;               /* what has no answer is unreachable, or (usual_rules) follows from the routes */
+    bool usual_rules;
+    struct bare_fib fib;
 };
+
+void bare_fib_add(struct bare_fib *fib, const struct bare_fib_route *route); /* of an unknown rank: left out */
+void bare_fib_sort(struct bare_fib *fib);                                      /* before the first lookup */
+const struct bare_fib_route *bare_fib_lookup(const struct bare_fib *fib, const struct address *to); /* NULL: unreachable */
+void bare_fib_free(struct bare_fib *fib);
 
 /* One line of the kinds "[", A, R and G; TEXT is without its letter. 0, or -1 with err. */
 int bare_ip_json(struct bare_ip *ip, const char *text, size_t length, struct err *err);

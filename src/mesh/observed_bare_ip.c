@@ -57,6 +57,13 @@ static uint32_t table_number(const char *name)
     return text_to_number(name, UINT32_MAX, &number) == 0 ? (uint32_t)number : 0; /* a name of rt_tables(5) that we cannot know */
 }
 
+static bool has_flag(const cJSON *item, const char *name)
+{
+    const cJSON *flag;
+    cJSON_ArrayForEach(flag, json_get_list(item, "flags")) if (cJSON_IsString(flag) && strcmp(flag->valuestring, name) == 0) return true;
+    return false;
+}
+
 /* Links */
 
 static struct observed_link *add_link(struct bare_ip *ip, const char *name, struct err *err)
@@ -121,9 +128,7 @@ static int read_link(struct bare_ip *ip, const cJSON *item, struct err *err)
     if (strlen(kind) < sizeof link->kind && text_is_safe(kind, strlen(kind)))
         memcpy(link->kind, kind, strlen(kind) + 1);
     link->mtu = (uint32_t)json_get_number(item, "mtu", 0, UINT32_MAX, 0);
-    const cJSON *flag;
-    cJSON_ArrayForEach(flag, json_get_list(item, "flags")) if (cJSON_IsString(flag) && strcmp(flag->valuestring, "UP") == 0)
-        link->up = true;
+    link->up = has_flag(item, "UP");
     read_link_addresses(link, json_get_list(item, "addr_info"));
     read_link_counters(link, json_get_object(item, "stats64"));
     return 0;
@@ -177,11 +182,55 @@ static bool read_destination(const char *text, bool is_v6, struct prefix *prefix
     return strcmp(text, "default") == 0 || prefix_parse(text, prefix) == 0;
 }
 
+/* Of several ways the first that lives. */
 static const char *device_of(const cJSON *route)
 {
-    const cJSON *hops = json_get_list(route, "nexthops");
     const char *device = json_get_text(route, "dev", NULL);
-    return device || !hops ? device : json_get_text(hops->child, "dev", NULL);
+    const cJSON *hops = json_get_list(route, "nexthops"), *hop = NULL;
+    if (device || !hops)
+        return device;
+    cJSON_ArrayForEach(hop, hops) if (!has_flag(hop, "dead")) return json_get_text(hop, "dev", NULL);
+    return json_get_text(hops->child, "dev", NULL);
+}
+
+static uint32_t mtu_of(const cJSON *route)
+{
+    const cJSON *metrics = json_get_list(route, "metrics");
+    return (uint32_t)json_get_number(metrics ? metrics->child : NULL, "mtu", 0, UINT32_MAX, 0);
+}
+
+static bool is_one_of(const char *text, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(text, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* A packet of this type of route goes out of a device. */
+static bool type_goes(const char *type)
+{
+    static const char *const going[] = {"unicast", "local", "broadcast"};
+    return is_one_of(type, going, COUNT_OF(going));
+}
+
+/* For lookups of our own. Routes for a type of service or from a source only are none for us; dead ones are skipped by the kernel too. */
+static void add_to_fib(struct bare_ip *ip, const cJSON *item, const char *type, uint32_t table, const struct prefix *to)
+{
+    static const uint32_t ranks[BARE_FIB_RANKS] = {TABLE_LOCAL, TABLE_MAIN, TABLE_DEFAULT};
+    const char *preference = json_get_text(item, "pref", "medium"), *device = device_of(item);
+    struct bare_fib_route route = {.to = *to, .rank = BARE_FIB_RANKS, .mtu = mtu_of(item)};
+    if (json_get_text(item, "tos", NULL) || json_get_text(item, "from", NULL) || has_flag(item, "dead"))
+        return;
+    for (uint8_t rank = 0; rank < COUNT_OF(ranks); rank++)
+        if (ranks[rank] == table)
+            route.rank = rank;
+    route.preference = strcmp(preference, "high") == 0 ? 2 : strcmp(preference, "low") != 0;
+    route.metric = (uint32_t)json_get_number(item, "metric", 0, UINT32_MAX, 0);
+    route.kind = strcmp(type, "throw") == 0 ? FIB_THROWS : type_goes(type) ? FIB_GOES : FIB_REFUSES;
+    if (route.kind == FIB_GOES && !set_name(route.device, strcmp(type, "local") == 0 ? "lo" : device))
+        return;
+    bare_fib_add(&ip->fib, &route);
 }
 
 static int read_table_route(struct bare_ip *ip, const cJSON *item, struct err *err)
@@ -190,8 +239,10 @@ static int read_table_route(struct bare_ip *ip, const cJSON *item, struct err *e
     const char *type = json_get_text(item, "type", "unicast");
     bool is_v6 = json_get_text(item, "pref", NULL) || strchr(json_get_text(item, "gateway", ""), ':');
     route.table = table_number(json_get_text(item, "table", NULL));
-    if (strcmp(type, "unicast") != 0 || route.table == TABLE_LOCAL || !read_destination(json_get_text(item, "dst", ""), is_v6, &route.to) ||
-        !set_name(route.device, device_of(item)))
+    if (!read_destination(json_get_text(item, "dst", ""), is_v6, &route.to))
+        return 0;
+    add_to_fib(ip, item, type, route.table, &route.to);
+    if (strcmp(type, "unicast") != 0 || route.table == TABLE_LOCAL || !set_name(route.device, device_of(item)))
         return 0;
     route.metric = (uint32_t)json_get_number(item, "metric", 0, UINT32_MAX, 0);
     return add_table_route(ip, &route, err);
@@ -239,10 +290,9 @@ static int read_answer(struct bare_ip *ip, const cJSON *item, struct err *err)
     static const struct address last_asked = {.family = AF_INET, .bytes = {127, 0, 0, 1}};
     if (address_compare(&route.to, &last_asked) == 0)
         ip->all_answered = true;
-    if (strcmp(type, "unicast") == 0 || strcmp(type, "local") == 0 || strcmp(type, "broadcast") == 0)
+    if (type_goes(type))
         set_name(route.device, device_of(item));
-    const cJSON *metrics = json_get_list(item, "metrics");
-    route.mtu = (uint32_t)json_get_number(metrics ? metrics->child : NULL, "mtu", 0, UINT32_MAX, 0);
+    route.mtu = mtu_of(item);
     return add_answer(ip, &route, err);
 }
 
@@ -316,6 +366,17 @@ static const struct bare_answer *find_answer(const struct bare_ip *ip, const str
     return found;
 }
 
+static struct observed_route follow_routes(const struct bare_ip *ip, const struct address *to)
+{
+    struct observed_route route = {.to = *to};
+    const struct bare_fib_route *found = ip->usual_rules ? bare_fib_lookup(&ip->fib, to) : NULL;
+    if (found && found->kind == FIB_GOES) {
+        memcpy(route.device, found->device, sizeof route.device);
+        route.mtu = found->mtu;
+    }
+    return route;
+}
+
 static void add_route(struct bare_ip *ip, const struct address *to, size_t *capacity)
 {
     struct observation *observation = ip->observation;
@@ -324,7 +385,7 @@ static void add_route(struct bare_ip *ip, const struct address *to, size_t *capa
         return;
     MEM_GROW(observation->routes, observation->route_count, *capacity);
     struct observed_route *route = &observation->routes[observation->route_count++];
-    *route = answer ? answer->route : (struct observed_route){.to = *to};
+    *route = answer ? answer->route : follow_routes(ip, to);
     const struct observed_link *link = bare_ip_link(observation, route->device);
     if (!route->mtu && link)
         route->mtu = link->mtu;
@@ -335,6 +396,7 @@ void bare_ip_finish(struct bare_ip *ip)
     size_t capacity = 0;
     if (ip->answer_count)
         qsort(ip->answers, ip->answer_count, sizeof *ip->answers, compare_answers);
+    bare_fib_sort(&ip->fib);
     for (size_t i = 0; i < ip->observation->device_count; i++) {
         const struct device *device = &ip->observation->devices[i];
         for (size_t j = 0; j < device->peer_count; j++) {
@@ -353,4 +415,5 @@ void bare_ip_free(struct bare_ip *ip)
     free(ip->answers);
     ip->answers = NULL;
     ip->answer_count = ip->answer_capacity = 0;
+    bare_fib_free(&ip->fib);
 }

@@ -82,9 +82,10 @@ void key_hash(const struct key *key, const char *salt, uint8_t hash[static KEY_H
     unsigned char digest[crypto_hash_sha256_BYTES];
     char text[KEY_TEXT_SIZE];
     key_text(key, text);
+    text[KEY_TEXT_SIZE - 1] = '\n'; /* in the place of the NUL */
     crypto_hash_sha256_init(&state);
     crypto_hash_sha256_update(&state, (const unsigned char *)salt, strlen(salt));
-    crypto_hash_sha256_update(&state, (const unsigned char *)text, KEY_TEXT_SIZE - 1);
+    crypto_hash_sha256_update(&state, (const unsigned char *)text, KEY_TEXT_SIZE);
     crypto_hash_sha256_final(&state, digest);
     memcpy(hash, digest, KEY_HASH_SIZE);
     sodium_memzero(&state, sizeof state);

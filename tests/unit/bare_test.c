@@ -11,11 +11,12 @@
 
 #define KEY_A "5E6lAzlLhGsjFH8QpHS6IxazULpiQ9n9LcZiy1fusjI="
 #define KEY_B "uPcdV4AL+7gLWHx+N2v9KuVQ4zyErIeoF4szvRaE00o="
-#define HASH_B "83086c6a984edce244781fd7fbfb7317"
+#define HASH_B "399d043023bb2c05b4a6e1266ab108b5"
 #define BEGIN "wgdeck bare 1\n"
 #define END "wgdeck end\n"
 #define DEVICE "d wg0\t(hidden)\t" KEY_A "\t51820\t0x10\n"
-#define ROW "d wg0\t" KEY_B "\t" HASH_B "\t192.0.2.2:7\t10.0.0.2/32,0.0.0.0/0,fd00::/64\t1700000000\t5\t6\t25\n"
+#define HASH "h " HASH_B "\n"
+#define ROW HASH "d wg0\t" KEY_B "\t#1\t192.0.2.2:7\t10.0.0.2/32,0.0.0.0/0,fd00::/64\t1700000000\t5\t6\t25\n"
 
 static int look(const char *text, struct observation *observation, struct err *err)
 {
@@ -24,10 +25,10 @@ static int look(const char *text, struct observation *observation, struct err *e
 }
 
 static const char whole[] =
-    "Welcome to this machine!\n" BEGIN "n evil\x1b[2J\nk 6.1.0\ng 1\np 198.51.100.7 40000 fe80::1%eth0 22\nu 1\nf 1 -\nq wg0\nq wg9\n"
+    "Welcome to this machine!\n" BEGIN "n evil\x1b[2J\nk 6.1.0\ng 1\np 198.51.100.7 40000 fe80::1%eth0 22\nu 1\nf 1 -\nq wg0\nQ wg9\nq wg7\n"
     "t 1700000100.250000000\n" DEVICE ROW "w Unable to access interface wg7: Protocol error\n"
     "o 750 0 60 /etc/wireguard\no 644 1000 9 /etc/wireguard/wg0.conf\n"
-    "F /etc/wireguard/wg0.conf\nc [Interface]\nK " KEY_A "\nc \nc ListenPort = 51820\nc [Peer]\nH " HASH_B "\nc PublicKey = " KEY_B
+    "F /etc/wireguard/wg0.conf\nc [Interface]\nK " KEY_A "\nc \nc ListenPort = 51820\nc [Peer]\nH #1\nc PublicKey = " KEY_B
     "\nc Endpoint = b.example:7\nc [Peer]\nc PublicKey = " KEY_A "\n"
     "F /etc/wireguard/bad.conf\nc what is this\n"
     "E /etc/wireguard/hidden.conf\n"
@@ -66,7 +67,7 @@ static void test_whole(void **state)
     key_parse(KEY_B, &key);
     const struct device_peer *peer = device_find_peer(device, &key);
     assert_true(device->engine == ENGINE_KERNEL && device->has_private && device->fwmark == 16 && peer && peer->has_preshared);
-    assert_true(peer->allowed_count == 3 && peer->keepalive == 25 && peer->preshared_hash[0] == 0x83);
+    assert_true(peer->allowed_count == 3 && peer->keepalive == 25 && peer->preshared_hash[0] == 0x39);
 
     assert_int_equal(seen.dead_socket_count, 1);
     assert_string_equal(seen.dead_sockets[0], "wg9");
@@ -98,7 +99,7 @@ static void test_configs(void **state)
     assert_true(config->device.has_private && config->device.peer_count == 2 && config->listen_port_given);
     key_parse(KEY_B, &key);
     const struct device_peer *peer = device_find_peer(&config->device, &key);
-    assert_true(peer && peer->has_preshared && peer->preshared_hash[15] == 0x17);
+    assert_true(peer && peer->has_preshared && peer->preshared_hash[15] == 0xb5);
     assert_string_equal(config->endpoint_hosts[peer - config->device.peers], "b.example:7");
     key_parse(KEY_A, &key);
     assert_false(device_find_peer(&config->device, &key)->has_preshared);
@@ -132,7 +133,8 @@ static const struct {
     {BEGIN "d wg0\t(hidden)\t" KEY_A "\t99999\toff\n" END, ""},
     {BEGIN "c PublicKey = x\n" END, "no configuration"},
     {BEGIN "K " KEY_A "\n" END, "no configuration"},
-    {BEGIN "F /etc/wireguard/wg0.conf\nH short\n" END, "32 hexadecimal"},
+    {BEGIN "F /etc/wireguard/wg0.conf\nH short\n" END, "is missing"},
+    {BEGIN "h short\n" END, "32 hexadecimal"},
     {BEGIN "[{\"ifname\":\n" END, "the answer of ip"},
     {BEGIN "[{\"ifname\":\"a name that is far too long\"}]\n" END, "usable name"},
     {BEGIN "[{\"ifname\":\"\\u001b[2J\"}]\n" END, "usable name"},

@@ -8,8 +8,8 @@ static const char private_text[] = "uPcdV4AL+7gLWHx+N2v9KuVQ4zyErIeoF4szvRaE00o=
 static const char private_hex[] = "b8f71d57800bfbb80b587c7e376bfd2ae550e33c84ac87a8178b33bd1684d34a";
 static const char public_text[] = "5E6lAzlLhGsjFH8QpHS6IxazULpiQ9n9LcZiy1fusjI=";
 static const char salt[] = "0000000000000000000000000000000000000000000000000000000000000001";
-static const uint8_t salted_hash[KEY_HASH_SIZE] = {0x83, 0x08, 0x6c, 0x6a, 0x98, 0x4e, 0xdc, 0xe2,
-                                                   0x44, 0x78, 0x1f, 0xd7, 0xfb, 0xfb, 0x73, 0x17};
+static const uint8_t salted_hash[KEY_HASH_SIZE] = {0x39, 0x9d, 0x04, 0x30, 0x23, 0xbb, 0x2c, 0x05,
+                                                   0xb4, 0xa6, 0xe1, 0x26, 0x6a, 0xb1, 0x08, 0xb5};
 
 static void test_text(void **state)
 {

@@ -19,7 +19,7 @@
 #include "wgdeck/clock.h"
 
 static const char salt[] = "0000000000000000000000000000000000000000000000000000000000000001";
-static const uint8_t hash[KEY_HASH_SIZE] = {0x83, 0x08, 0x6c, 0x6a, 0x98, 0x4e, 0xdc, 0xe2, 0x44, 0x78, 0x1f, 0xd7, 0xfb, 0xfb, 0x73, 0x17};
+static const uint8_t hash[KEY_HASH_SIZE] = {0x39, 0x9d, 0x04, 0x30, 0x23, 0xbb, 0x2c, 0x05, 0xb4, 0xa6, 0xe1, 0x26, 0x6a, 0xb1, 0x08, 0xb5};
 #define SECRET "uPcdV4AL+7gLWHx+N2v9KuVQ4zyErIeoF4szvRaE00o="
 #define PUBLIC "5E6lAzlLhGsjFH8QpHS6IxazULpiQ9n9LcZiy1fusjI="
 
@@ -290,7 +290,7 @@ static int ask_kernel(void)
     }
     if (device.peer_count != 301 || device.engine != ENGINE_KERNEL)
         return 6;
-    return device_differs_from_wg(&device, "83086c6a984edce244781fd7fbfb7317");
+    return device_differs_from_wg(&device, "399d043023bb2c05b4a6e1266ab108b5");
 }
 
 static void test_kernel(void **state)
