@@ -29,7 +29,7 @@ struct login {
     unsigned methods;          /* that the server accepts; 0: it has not said yet */
     unsigned prompt, tries;    /* of the questions */
     char *answer;              /* secret: a person's, for the call under way */
-    bool answered, refused_answer, asked_question, sent;
+    bool answered, refused_answer, wrong_answer, asked_question, sent;
     bool partial;              /* one method was accepted, and the server wants another too */
     bool needs_hardware;       /* a key was left out that only ssh can use */
 };
@@ -449,6 +449,7 @@ static enum login_result step_questions(struct login *login)
     }
     if (settled(login, result, &outcome))
         return outcome;
+    login->wrong_answer = true;
     login->tries++;
     return step_questions(login);
 }
@@ -484,6 +485,7 @@ static enum login_result step_password(struct login *login)
     login->sent = login->answered = false;
     if (settled(login, result, &outcome))
         return outcome;
+    login->wrong_answer = true;
     login->tries++;
     return step_password(login);
 }
@@ -552,7 +554,9 @@ static enum login_result refused(struct login *login)
         buf_add_format(&text, " (agent: %zu keys)", login->agent_tried);
     else if (login->agent_why)
         buf_add_format(&text, " (%s)", login->agent_why);
-    if (login->asked_question || login->refused_answer)
+    if (login->refused_answer)
+        buf_add_text(&text, "; no password was given");
+    else if (login->wrong_answer)
         buf_add_text(&text, "; no password was accepted");
     session_failed(session, FAILURE_LOGIN, false, "%s", buf_text(&text));
     buf_free(&text);

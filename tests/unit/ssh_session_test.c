@@ -2,6 +2,8 @@
 #include "unit.h"
 
 #include <ev.h>
+#include <libssh/libssh.h>
+#include <libssh/server.h>
 #include <netinet/tcp.h>
 #include <sodium.h>
 
@@ -755,6 +757,109 @@ static void a_user_certificate(void **state)
     sshd_stop(&sshd);
 }
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* the way that is not deprecated needs callbacks and a loop */
+static const char *password_of(ssh_message message)
+{
+    const char *password = ssh_message_auth_password(message);
+    return password ? password : "";
+}
+#pragma GCC diagnostic pop
+
+/* A server of our own, that wants what MODE says: sshd would need PAM and a user with a password. */
+static pid_t password_server(unsigned *port, const char *mode)
+{
+    *port = fixture_free_port();
+    pid_t pid = fixture_fork();
+    if (pid)
+        return pid;
+    char *key = mem_text(fixture_path("host"));
+    ssh_bind bind = ssh_bind_new();
+    ssh_bind_options_set(bind, SSH_BIND_OPTIONS_BINDADDR, "127.0.0.1");
+    ssh_bind_options_set(bind, SSH_BIND_OPTIONS_BINDPORT, port);
+    ssh_bind_options_set(bind, SSH_BIND_OPTIONS_HOSTKEY, key);
+    bool no = false;
+    ssh_bind_options_set(bind, SSH_BIND_OPTIONS_PROCESS_CONFIG, &no);
+    if (ssh_bind_listen(bind))
+        _exit(1);
+    for (;;) {
+        ssh_session session = ssh_new();
+        if (ssh_bind_accept(bind, session) || fork())
+            continue;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        bool asks = strcmp(mode, "password") != 0;
+        if (ssh_handle_key_exchange(session))
+            _exit(1);
+        ssh_set_auth_methods(session, asks ? SSH_AUTH_METHOD_INTERACTIVE : SSH_AUTH_METHOD_PASSWORD);
+        ssh_message message;
+        while ((message = ssh_message_get(session))) {
+            static const char *questions[] = {"Password: ", "Token\x1b[2J code: "};
+            static char echo[] = {0, 1};
+            int type = ssh_message_type(message), method = ssh_message_subtype(message);
+            if (type == SSH_REQUEST_AUTH && method == SSH_AUTH_METHOD_PASSWORD && !asks && !strcmp(password_of(message), "swordfish")) {
+                ssh_message_auth_reply_success(message, 0);
+            } else if (type == SSH_REQUEST_AUTH && method == SSH_AUTH_METHOD_INTERACTIVE && asks) {
+                if (!ssh_message_auth_kbdint_is_response(message))
+                    ssh_message_auth_interactive_request(message, "Gate", "Two factors.", 2, questions, echo);
+                else if (ssh_userauth_kbdint_getnanswers(session) == 2 && !strcmp(ssh_userauth_kbdint_getanswer(session, 0), "swordfish") &&
+                         !strcmp(ssh_userauth_kbdint_getanswer(session, 1), "123456"))
+                    ssh_message_auth_reply_success(message, 0);
+                else
+                    ssh_message_reply_default(message);
+            } else {
+                ssh_message_reply_default(message);
+            }
+            ssh_message_free(message);
+        }
+        _exit(0);
+    }
+}
+
+static void passwords_and_questions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *mode, *answers[8];
+        unsigned questions;
+        bool opens;
+        enum fanout_question_kind kind;
+        const char *says;
+    } cases[] = {
+        {"password", {"swordfish"}, 1, true, QUESTION_PASSWORD, NULL},
+        {"password", {"wrong", "swordfish"}, 2, true, QUESTION_PASSWORD, NULL},
+        {"password", {"a", "b", "c", "d"}, 3, false, QUESTION_PASSWORD, "no password was accepted"},
+        {"password", {NULL}, 1, false, QUESTION_PASSWORD, "the server accepts password only"},
+        {"questions", {"swordfish", "123456"}, 2, true, QUESTION_PASSWORD, NULL},
+        {"questions", {"swordfish", "0", "swordfish", "123456"}, 4, true, QUESTION_PASSWORD, NULL},
+        {"questions", {"swordfish", NULL}, 2, false, QUESTION_PASSWORD, "keyboard-interactive only"},
+    };
+    struct host host = {0};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        unsigned port;
+        pid_t pid = password_server(&port, cases[i].mode);
+        for (int j = 0; j < 500 && !fixture_answers(port); j++)
+            usleep(10000);
+        fixture_know(port, "host");
+        options.ask = on_question;
+        memcpy(answers_given, cases[i].answers, sizeof cases[i].answers);
+        begin();
+        open_port(&host, port);
+        RUN_UNTIL(host.opened || host.failed);
+        if (host.failed)
+            print_message("%s\n", host.why);
+        CASE_ASSERT(i, host.opened == cases[i].opens);
+        CASE_ASSERT(i, asked == cases[i].questions);
+        CASE_ASSERT(i, kinds[0] == cases[i].kind);
+        CASE_ASSERT(i, !strchr(prompts, 0x1b));
+        CASE_ASSERT(i, !cases[i].says || strstr(host.why, cases[i].says));
+        CASE_ASSERT(i, !host.why || !strstr(host.why, "swordfish"));
+        end();
+        kill(-pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+    }
+    free(host.why);
+}
+
 /* --- The agent. A relay before it makes each signature take 0.6 s, as if a person had to confirm. */
 
 static pid_t start_agent(const char *socket_name, const char *keys_text)
@@ -1103,7 +1208,7 @@ int main(int argc, char **argv)
         TEST(a_server_that_stops_reading), TEST(silence), TEST(upload), TEST(a_flood_is_ended),
         TEST(names), TEST(an_underscore_in_the_name), TEST(deadlines),
         TEST(a_crowd_at_one_server), TEST(host_keys), TEST(a_host_certificate),
-        TEST(a_post_quantum_server), TEST(a_proxy_command), TEST(keys), TEST(a_user_certificate),
+        TEST(a_post_quantum_server), TEST(a_proxy_command), TEST(keys), TEST(passwords_and_questions), TEST(a_user_certificate),
         TEST(a_slow_agent), TEST(an_agent_with_many_keys), TEST(through_a_jump_host),
         TEST(a_lost_jump_host),
     };
