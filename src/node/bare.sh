@@ -171,7 +171,7 @@ if command -v wg >/dev/null; then
     set +f; set -- /run/wireguard/*.sock; set -f;
     sockets=; single=; limit=; listening=;
     if [ -S "$1" ]; then
-        if command -v timeout >/dev/null; then limit="timeout 4"; fi;
+        if command -v timeout >/dev/null; then limit="timeout 3"; fi;
     fi;
     for a; do
         if [ -S "$a" ]; then a=${a##*/}; a=${a%.sock}; else continue; fi;
@@ -189,7 +189,7 @@ if command -v wg >/dev/null; then
         for a in /sys/class/net/*; do echo_file "$a/uevent"; if [ "$line" = DEVTYPE=wireguard ]; then set -- "$@" "${a##*/}"; fi; done;
         set -f;
         for name; do
-            ask_wg "$name"; IFS=$nl;
+            if [ $# -gt 1 ] || [ "$single" ]; then ask_wg "$name"; IFS=$nl; fi;
             if [ $status -ge 124 ]; then say "Q $name"; say "x $name: wg got no answer from its engine"; continue; fi;
             for line in $dump; do
                 case $line in

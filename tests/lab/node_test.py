@@ -7,6 +7,7 @@ import re
 import signal
 import time
 
+from deck import describe, faults, report
 from lab import Lab, Host
 from run import Skip
 
@@ -162,6 +163,37 @@ def test_dead_and_stuck_engines():
             assert "\nQ wg0\n" in bare(lab)
         text = bare(lab, "b")
         assert "\nQ wg0\n" in text and re.search(r"(?m)^x wg0: wg got no answer", text), text
+
+
+def test_a_stuck_engine_is_named():
+    """Its interface is there, and nobody answers: neither wg nor the helper may wait for ever, and the node is shown."""
+    with Lab(["a", "b", "c"]) as lab:
+        if not [p for p in lab.host("a").processes() if os.path.basename(p[1][0]) == "wireguard-go"]:
+            raise Skip("no engine process here")
+        lab.warm()
+        lab.freeze_engine("b")
+        for mode in ("--bare", "--push"):
+            document = report(lab, mode, "--patience", "20", command="status")
+            assert [f["id"] for f in faults(document)] == ["engine-dead"], f"{mode}\n{describe(document)}"
+            assert {n["name"]: n["state"] for n in document["nodes"]} == {"a": "up", "b": "down", "c": "up"}, f"{mode}\n{describe(document)}"
+
+
+def test_a_dead_socket_beside_a_living_engine():
+    """wg is kept from the dead one, and the living one is read all the same; what wg cannot make sense of is no dead engine."""
+    with Lab(["a", "b"]) as lab:
+        a = lab.host("a")
+        a.run(["/usr/bin/python3", "-c", "import socket; socket.socket(socket.AF_UNIX).bind('/run/wireguard/old.sock')"])
+        text = bare(lab)
+        assert "\nQ old\n" in text and "\nq wg0\n" in text and f"\nd wg0\t{lab.host('b').public_key}\t" in text, text
+        assert a.out("ls /run/wireguard").split() == ["old.sock", "wg0.sock"]
+        a.run("rm /run/wireguard/old.sock")
+        a.spawn(["/usr/bin/python3", "-c", "import socket, os\ns = socket.socket(socket.AF_UNIX); s.bind('/run/wireguard/odd.sock'); s.listen(9)\n"
+                 "while True:\n c = s.accept()[0]; c.recv(99); c.send(b'what?\\n\\n'); c.close()"])
+        a.run("until [ -S /run/wireguard/odd.sock ]; do sleep 0.1; done; sleep 0.2")
+        text = bare(lab)
+        assert "\nq odd\n" in text and re.search(r"(?m)^w Unable to access interface odd: ", text) and "\nd wg0\t" in text, text
+        document = report(lab, "--bare", command="status")
+        assert "engine-dead" not in [f["id"] for f in document["faults"]], describe(document)
 
 
 def test_changes_only():
