@@ -763,6 +763,25 @@ static void clock_behind(struct world *world)
     world_node(world, 'a')->clock_offset = -7200 * CLOCK_SECOND;
 }
 
+/* The far end's clock was set back: it remembers a time that cannot be placed, and is the one to blame. */
+static void clock_behind_at_b(struct world *world)
+{
+    world_age(world, 'a', 'b', 600);
+    world_keep_as_before(world);
+    world_send(world, 'b', 'a', 444, false);
+    world_node(world, 'b')->node_time -= 7200 * CLOCK_SECOND;
+    world_node(world, 'b')->clock_offset = -7200 * CLOCK_SECOND;
+}
+
+/* A clock that was always behind has sent stamps that are always behind: the link is dead for another reason. */
+static void clock_always_behind(struct world *world)
+{
+    clock_behind(world);
+    struct device *device = &world_node(world, 'a')->devices[0];
+    for (size_t r = 0; r < device->peer_count; r++)
+        device->peers[r].handshake -= 7200 * CLOCK_SECOND;
+}
+
 /* ---- broken: upkeep ------------------------------------------------------------------------------------------------ */
 
 static void keepalive_drift(struct world *world)
@@ -907,6 +926,8 @@ static const struct test_case cases[] = {
     {.name = "inbound closed", .make = inbound_closed, .expected = "udp-blocked b", .link = "a-b never blocked ok", .consequences = 2},
     {.name = "outbound closed", .make = outbound_closed, .expected = "udp-blocked-one-way b", .consequences = 2},
     {.name = "clock behind", .make = clock_behind, .expected = "clock-behind a b", .direction = "a-b", .consequences = 2},
+    {.name = "clock behind at b", .make = clock_behind_at_b, .expected = "clock-behind b a", .direction = "b-a", .consequences = 2},
+    {.name = "clock always behind", .make = clock_always_behind, .expected = "udp-blocked b a, clock-skew a", .direction = "a-b"},
 
     {.name = "keepalive drift", .make = keepalive_drift, .expected = "config-drift a"},
     {.name = "row not saved", .make = unsaved_row, .expected = "config-drift a"},
