@@ -123,7 +123,7 @@ def main():
         return one(*sys.argv[2:4])
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("-k", metavar="SUBSTRING", help="only tests whose file.name contains it")
-    p.add_argument("-j", metavar="N", type=int, default=1, help="so many at once")
+    p.add_argument("-j", metavar="N", type=int, default=int(os.environ.get("LAB_JOBS", "1")), help="so many at once (default: $LAB_JOBS, or 1)")
     p.add_argument("-l", action="store_true", help="list, do not run")
     p.add_argument("files", nargs="*", type=pathlib.Path)
     a = p.parse_args()
