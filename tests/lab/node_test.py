@@ -7,7 +7,7 @@ import re
 import signal
 import time
 
-from deck import describe, faults, report
+from deck import describe, faults, report, wgdeck
 from lab import Lab, Host
 from run import Skip
 
@@ -128,6 +128,49 @@ def test_the_helper_and_the_bare_look_agree():
         assert asked[c.mesh[0]] == asked[c.mesh[1]] == "wg0" and c.address not in asked and "127.0.0.1" in asked
         assert seen["seen_from"] == "192.0.2.2" and f"p {seen['seen_from']} " in text
         assert seen["reached_at"] == lab.host("a").address
+
+
+def find(value, key):
+    """The first member of this name anywhere inside."""
+    if isinstance(value, dict) and key in value:
+        return value[key]
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((found for found in (find(item, key) for item in inside) if found), None)
+
+
+def test_routes_that_were_not_asked():
+    """With more than 8 rows and the usual rules the deck follows the routes itself: the helper, which asks the kernel, must agree."""
+    odd = """
+        ip route add 10.50.0.0/16 dev eth0; ip route add 10.50.0.0/24 dev wg0 metric 50; ip route add 10.50.0.0/24 dev eth0 metric 60
+        ip route add unreachable 10.51.0.0/16; ip route add 10.51.1.0/24 dev wg0 mtu 1300; ip route add blackhole 10.52.0.0/16
+        ip route add prohibit 10.53.0.0/16; ip route add throw 10.54.0.0/16; ip route add 10.54.0.0/16 dev wg0 table default
+        ip route add 10.55.0.0/16 dev wg0 tos 0x10; ip route add local 10.56.0.0/16 dev wg0; ip route add 10.57.0.0/16 dev wg0 table 77
+        ip route add 10.58.0.0/16 nexthop dev wg0 nexthop dev wg0 weight 2; ip link add down0 type dummy; ip route add 10.50.9.0/24 dev eth0
+        ip -6 route add fd50::/16 dev eth0; ip -6 route add fd50::/64 dev wg0 metric 5; ip -6 route add fd50::/64 dev eth0 metric 9
+        ip -6 route add unreachable fd51::/16; ip -6 route add fd51:1::/32 dev wg0 mtu 1310; ip -6 route add fd52::/16 from fd44::/64 dev wg0
+        ip -6 route add local fd53::/16 dev lo; ip -6 route add throw fd54::/16; ip -6 route add blackhole fd55::/16""".replace("\n", ";")
+    asked = ["10.50.0.9/32", "10.50.1.0/24", "10.50.9.0/24", "10.51.0.0/24", "10.51.1.7/32", "10.52.0.1/32", "10.53.0.1/32", "10.54.0.1/32", "10.55.0.1/32",
+             "10.56.0.1/32", "10.57.0.1/32", "10.58.0.1/32", "10.44.0.1/32", "10.44.0.255/32", "127.0.0.9/32", "203.0.113.77/32", "0.0.0.0/0", "224.0.0.9/32",
+             "fd50::9/128", "fd50:1::/64", "fd51::/64", "fd51:1::7/128", "fd52::1/128", "fd53::1/128", "fd54::1/128", "fd55::1/128", "fd44::1/128", "::/0",
+             "2001:db8:1::a/128", "2001:db8:9::1/128"]
+    with Lab(["a", "b"]) as lab:
+        a = lab.host("a")
+        for command in odd.split(";"):
+            a.run(command.strip() or "true", check=False)     # what this kernel does not have is not compared
+        rows = " ".join(f"peer {a.out('wg genkey')} endpoint 198.51.100.{i}:7 allowed-ips {prefix}" for i, prefix in enumerate(asked, 1))
+        a.run(f"wg set wg0 {rows}")
+        push(lab)
+        answers = {}
+        for mode in ("--bare", "--push"):
+            wgdeck(lab, "record", "-d", "1", "-w", "30", mode, f"/root/recorded{mode}", "a", check=(0, 1, 2, 3))
+            for line in lab.operator.read(f"/root/recorded{mode}").splitlines():
+                routes = find(json.loads(line), "routes")
+                if routes and len(routes) > 50:
+                    answers[mode] = {r["to"]: (r.get("device"), r.get("mtu")) for r in routes}
+        text = bare(lab)
+        assert "\nr 1\n" in text and "route get" not in text
+        differing = {to: (answers["--bare"].get(to), found) for to, found in answers["--push"].items() if answers["--bare"].get(to) != found}
+        assert answers["--bare"].keys() == answers["--push"].keys() and not differing, f"bare and helper say: {differing}\n{answers}"
 
 
 def test_without_rights():
