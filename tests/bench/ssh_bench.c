@@ -1,4 +1,5 @@
-/* First contact and further requests over many sessions: ssh_bench [-F ssh_config] [-r rounds] [-c command] target... */
+/* First contact and further requests over many sessions: ssh_bench [-F ssh_config] [-r rounds] [-c command] [-u MiB of input to each]
+ * [-w window] [-s (spawned ssh)] target... */
 #include <ev.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,8 @@
 #include "wgdeck/mem.h"
 
 static struct ev_loop *loop;
-static size_t count, pending, failures, round_number, rounds = 3, bytes_total;
+static size_t count, pending, failures, round_number, rounds = 3, bytes_total, upload;
+static char *upload_bytes;
 static const char *command = "true";
 static struct fanout_session **sessions;
 static int64_t started;
@@ -61,6 +63,7 @@ static void begin_round(void)
     for (size_t i = 0; i < count; i++) {
         struct fanout_request *request = fanout_exec(sessions[i], command, NULL, &request_events,
                                                      (void *)(uintptr_t)fanout_session_name(sessions[i]));
+        fanout_write(request, upload_bytes, upload);
         fanout_write_end(request);
     }
 }
@@ -82,16 +85,18 @@ int main(int argc, char **argv)
 {
     struct fanout_options options = {0};
     int option;
-    while ((option = getopt(argc, argv, "F:r:c:w:sv")) != -1)
+    while ((option = getopt(argc, argv, "F:r:c:u:w:sv")) != -1)
         switch (option) {
         case 'F': options.ssh_config = optarg; break;
         case 'r': rounds = (size_t)atoi(optarg); break;
         case 'c': command = optarg; break;
+        case 'u': upload = (size_t)atoi(optarg) << 20; break;
         case 'w': options.window = (unsigned)atoi(optarg); break;
         case 's': options.transport = TRANSPORT_SSH; break;
         case 'v': log_set_level(LOG_LEVEL_VERBOSE); break;
         default: return 2;
         }
+    upload_bytes = mem_alloc(upload + 1, 1);
     loop = ev_default_loop(0);
     struct fanout *fanout = fanout_new(loop, &options);
     count = (size_t)(argc - optind);
@@ -105,5 +110,6 @@ int main(int argc, char **argv)
     printf("memory: %ld KiB resident at most\n", usage.ru_maxrss);
     fanout_free(fanout);
     free(sessions);
+    free(upload_bytes);
     return 0;
 }
