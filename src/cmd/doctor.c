@@ -48,6 +48,24 @@ static bool is_ahead_of_clock(const struct observation *node, const struct devic
     return row && node->reach == REACH_OK && node->node_time > 0 && row->handshake > CLOCK_AHEAD && row->handshake - CLOCK_AHEAD > node->node_time;
 }
 
+/* The first reading alone hints at a block: the totals of both ends disagree. */
+static bool is_suspect(const struct report *report, const struct link *link)
+{
+    for (size_t i = 0; i < report->diagnosis->fault_count; i++) {
+        const struct fault *fault = &report->diagnosis->faults[i];
+        bool pair = (fault->nodes[0] == link->a && fault->nodes[1] == link->b) || (fault->nodes[0] == link->b && fault->nodes[1] == link->a);
+        if (pair && fault->severity == SEVERITY_INFO && rests_on_counters(fault))
+            return true;
+    }
+    return false;
+}
+
+/* Someone asks about just these two: a block on a link that was live some minutes ago shows in counters only. */
+static bool is_asked_for(const struct report *report, const struct link *link)
+{
+    return (report->about[0] == link->a && report->about[1] == link->b) || (report->about[0] == link->b && report->about[1] == link->a);
+}
+
 /* Is there a link that is broken, readable at both ends, and not explained by what is configured? */
 static bool needs_counters(const struct report *report)
 {
@@ -56,6 +74,8 @@ static bool needs_counters(const struct report *report)
         bool broken = link->state == LINK_DEAD || link->state == LINK_NEVER || link->state == LINK_HALF || link->state == LINK_LATE;
         const struct observation *a = &report->observed->nodes[link->a], *b = &report->observed->nodes[link->b];
         bool readable = a->reach == REACH_OK || b->reach == REACH_OK;
+        if (readable && (is_asked_for(report, link) || is_suspect(report, link)) && !is_explained(report, link))
+            return true;
         if (link->state == LINK_IDLE && (is_ahead_of_clock(a, link->a_row) || is_ahead_of_clock(b, link->b_row)))
             return true;
         if (broken && readable && !report_link_is_quiet(link) && report_shows_link(report, link) && !is_explained(report, link))
@@ -148,7 +168,8 @@ const struct cmd cmd_doctor = {
         "Looks at the mesh as status does, and shows for each fault what it was concluded from, where to look, what mends it and what else it explains; "
         "root causes come first. What could not be looked at is listed at the end. Nothing is changed on the nodes. wgdeck-faults(7) describes each fault.\n\n"
         "When configurations do not explain a broken link, a second reading is taken some seconds later (--wait): what the counters of both ends did "
-        "in between tells which direction is blocked.\n\n"
+        "in between tells which direction is blocked. A link that was blocked within the last two or three minutes still looks live in one reading: name "
+        "its two nodes, and the second reading is always taken.\n\n"
         "With NODE, only what concerns this node of the mesh file; with A B, only the link between these two. Otherwise the operands are SSH targets, "
         "as with status.",
     .options = doctor_options,

@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import os
+import subprocess
 import time
 
 from breaks import FAKETIME
@@ -166,6 +167,21 @@ def fault_test(fault):
 for fault in FAULTS:
     name = "test_" + fault.id.replace("-", "_") + ("_" + fault.what.replace(" ", "_") if fault.what else "")
     globals()[name] = fault_test(fault)
+
+
+@timeout(120)
+def test_block_on_a_link_that_is_still_live():
+    """Its handshake is young, so that one reading shows nothing; who asks about the two nodes gets the second reading."""
+    with Lab(["a", "b", "c"]) as lab:
+        lab.warm()
+        lab.drop_udp("a", "b")
+        traffic = lab.host("b").popen(["ping", "-q", "-i", "0.5", "-c", "100", lab.host("a").mesh[0]], stdout=subprocess.DEVNULL)
+        time.sleep(1)
+        document = report(lab, "a", "b")
+        traffic.kill()
+        traffic.wait()
+        found = faults(document)
+        assert [(f["id"], f["direction"]) for f in found] == [("udp-blocked-one-way", "a→b")], describe(document)
 
 
 # ---- healthy meshes: nothing may be named ------------------------------------------------------------------------
