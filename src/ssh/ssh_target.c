@@ -252,7 +252,10 @@ static void take(struct ssh_target *target, const char *key, const char *value, 
         }
         return;
     }
-    if (paths && !strcmp(key, "identityagent")) {
+    if (!strcmp(key, "revokedhostkeys") || !strcmp(key, "knownhostscommand")) {
+        if (!target->needs_ssh && strcmp(value, "none")) /* who says which host keys are good is never passed over */
+            target->needs_ssh = mem_format("%s in the SSH configuration", *key == 'r' ? "RevokedHostKeys" : "KnownHostsCommand");
+    } else if (paths && !strcmp(key, "identityagent")) {
         free(target->agent);
         target->agent = agent_path(target, value);
     } else if (!strcmp(key, "stricthostkeychecking")) {
@@ -309,7 +312,7 @@ struct ssh_target *ssh_target_from_answer(const char *answer, const char *asked,
         return NULL;
     }
     take_all(target, answer, true);
-    if (target->command)
+    if (target->command && !target->needs_ssh)
         target->needs_ssh = mem_text("ProxyCommand in the SSH configuration");
     return target;
 }

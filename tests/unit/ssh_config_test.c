@@ -89,6 +89,17 @@ static void answers(void **state)
     assert_non_null(strstr(target->needs_ssh, "ProxyCommand"));
     assert_null(target->agent);
     ssh_target_free(target);
+    static const struct {
+        const char *line, *needs;
+    } judges[] = {{"revokedhostkeys /etc/ssh/revoked", "RevokedHostKeys"}, {"knownhostscommand /bin/keys %H", "KnownHostsCommand"},
+                  {"revokedhostkeys none", NULL}, {"knownhostscommand none", NULL}};
+    for (size_t i = 0; i < COUNT_OF(judges); i++) {
+        char *answer = mem_format("user u\nhostname h\nport 22\n%s\n", judges[i].line);
+        target = ssh_target_from_answer(answer, "h", &err);
+        CASE_ASSERT(i, judges[i].needs ? target->needs_ssh && strstr(target->needs_ssh, judges[i].needs) : !target->needs_ssh);
+        ssh_target_free(target);
+        free(answer);
+    }
     static const char *const poor[] = {"", "hostname h\nuser u\n", "port 22\nuser u\n", "hostname h\nuser u\nport 0\n", "hostname h\nuser u\nport 70000\n"};
     for (size_t i = 0; i < COUNT_OF(poor); i++)
         CASE_ASSERT(i, !ssh_target_from_answer(poor[i], "h", &err) && err.text[0]);
