@@ -16,15 +16,18 @@
  *                            writes nothing more before it has read "wgdeck helper" (some implementations of head read ahead).
  *   wgdeck error TEXT        and that ends it: disk full, no place that is private and allows programs, checksum differs.
  *
+ * "set +xv" comes first: a node whose environment has SHELLOPTS=xtrace would print every private key on stderr.
+ *
  * A helper is written beside its place, checked, and renamed: it is there whole, or not at all. */
 #include "wgdeck/node.h"
 
 const char node_bare_command[] = "exec sh -c '"
-                                 "read -r salt; "
+                                 "set +xv; read -r salt; "
 #include "bare_script.h"
                                  "'";
 
 const char node_bootstrap_command[] = "exec sh -c '"
+                                      "set +xv; "
 #include "bootstrap_script.h"
 #include "bare_script.h"
                                       "'";

@@ -283,6 +283,7 @@ static void test_commands(void **state)
         const char *first = strchr(commands[i], '\'');
         CASE_ASSERT(i, strncmp(commands[i], "exec sh -c '", 12) == 0 && strchr(first + 1, '\'') == commands[i] + strlen(commands[i]) - 1);
         CASE_ASSERT(i, !strpbrk(commands[i], "\n\r!") && !strstr(commands[i], "\\\\"));
+        CASE_ASSERT(i, strncmp(first + 1, "set +xv; ", 9) == 0); /* with SHELLOPTS=xtrace all that follows would be told on stderr */
     }
     static const char *const lines[] = {"", "auto", "auto " SALT " 5 short", "other " SALT " 5 " SALT, "auto " SALT " x " SALT,
                                         "auto " SALT " 99999999999 " SALT, "auto " SALT "0 5 " SALT};
