@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,10 +28,11 @@ int terminal_end(int status)
     errno = 0;
     if (!fflush(stdout) && !ferror(stdout))
         return status;
-    if (errno != EPIPE && errno != 0)
-        log_error("standard output: %s", strerror(errno));
-    else if (errno == EPIPE)
+    int error = errno; /* 0: an earlier flush has failed, and only poll can still tell why */
+    struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    if (error == EPIPE || (!error && poll(&output, 1, 0) == 1 && output.revents & POLLERR))
         return status; /* the reader has had enough, as head(1) does */
+    log_error("standard output: %s", error ? strerror(error) : "not all could be written (is the disk full?)");
     return status ? status : CMD_FAILED;
 }
 

@@ -2,9 +2,13 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cmd/options.h"
+#include "cmd/terminal.h"
 #include "wgdeck/diagnosis.h"
 #include "wgdeck/err.h"
 #include "wgdeck/key.h"
@@ -197,6 +201,34 @@ static void test_pages(void **state)
     buf_free(&page);
 }
 
+/* A full disk is told of although the flush that failed was an earlier one; a reader who has had enough is no error. */
+static void test_output(void **state)
+{
+    (void)state;
+    static const struct {
+        bool full;
+        int status;
+    } cases[] = {{true, CMD_FAILED}, {false, CMD_OK}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        int status, pipes[2];
+        assert_int_equal(pipe(pipes), 0);
+        pid_t process = fork();
+        if (process == 0) {
+            signal(SIGPIPE, SIG_IGN);
+            close(pipes[0]);
+            dup2(cases[i].full ? open("/dev/full", O_WRONLY) : pipes[1], STDOUT_FILENO);
+            dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+            printf("shown\n");
+            fflush(stdout);
+            _exit(terminal_end(CMD_OK));
+        }
+        close(pipes[0]);
+        close(pipes[1]);
+        assert_int_equal(waitpid(process, &status, 0), process);
+        CASE_ASSERT(i, WIFEXITED(status) && WEXITSTATUS(status) == cases[i].status);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +236,7 @@ int main(void)
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_output),
     };
     unsetenv("WGDECK_MESH");
     return cmocka_run_group_tests(tests, NULL, NULL);
