@@ -52,7 +52,7 @@ struct run {
     struct fanout *fanout;
     struct ask *ask;
     struct ev_timer tick;
-    struct ev_signal interrupt;
+    struct ev_signal ended_by[3]; /* the started ssh and a hidden echo must not outlive the program */
     struct target *targets;
     size_t count, running;
     struct fanout_request_options request;
@@ -174,8 +174,11 @@ static void run_all(struct run *run, double connect)
     run->fanout = fanout_new(run->loop, &options);
     if (run->ask)
         ask_attach(run->ask, run->fanout);
-    ev_signal_init(&run->interrupt, on_interrupt, SIGINT);
-    ev_signal_start(run->loop, &run->interrupt);
+    static const int signals[COUNT_OF(run->ended_by)] = {SIGINT, SIGHUP, SIGTERM};
+    for (size_t i = 0; i < COUNT_OF(signals); i++) {
+        ev_signal_init(&run->ended_by[i], on_interrupt, signals[i]);
+        ev_signal_start(run->loop, &run->ended_by[i]);
+    }
     ev_timer_init(&run->tick, on_tick, 2 * PROGRESS_EVERY, PROGRESS_EVERY);
     run->tick.data = run;
     if (isatty(STDERR_FILENO))
@@ -189,7 +192,8 @@ static void run_all(struct run *run, double connect)
     fanout_free(run->fanout);
     ask_free(run->ask);
     ev_timer_stop(run->loop, &run->tick);
-    ev_signal_stop(run->loop, &run->interrupt);
+    for (size_t i = 0; i < COUNT_OF(signals); i++)
+        ev_signal_stop(run->loop, &run->ended_by[i]);
     ev_loop_destroy(run->loop);
 }
 
