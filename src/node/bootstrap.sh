@@ -43,16 +43,16 @@ case $cache in *"$nl"*) cache=;; esac;
 # Under sudo HOME may still be another user one.
 if [ "$HOME" ] && [ -O "$HOME" ]; then :; else cache=; fi;
 if [ "$cache" ]; then start "$cache"; fi;
-user=$(id -u);
+if [ -O / ]; then user=0; else user=$(id -u); fi;
 folders="/var/tmp/wgdeck-$user /tmp/wgdeck-$user /dev/shm/wgdeck-$user";
 if [ -d /run/user/$user ]; then folders="/run/user/$user/wgdeck $folders"; fi;
 if [ "$user" = 0 ]; then folders="/var/lib/wgdeck $folders"; fi;
 for folder in $folders; do start "$folder"; done;
 
-echo "wgdeck system $(uname -sm)";
-if [ $mode = auto ]; then
-    if command -v wg >/dev/null; then :; else echo "wgdeck need"; exit 0; fi;
+if [ $mode = auto ] && command -v wg >/dev/null; then :;
+elif [ $mode = auto ]; then echo "wgdeck system $(uname -sm)"; echo "wgdeck need"; exit 0;
 else
+echo "wgdeck system $(uname -sm)";
 
 # usable FOLDER: make it if need be, and try it; what is wrong with it is added to why.
 why=;
