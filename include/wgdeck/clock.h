@@ -16,5 +16,7 @@ void clock_text(int64_t wall, char text[static CLOCK_TEXT_SIZE]);
 
 /* An age or a duration for people: "now", "12s", "3m05s", "7h12m", "4d03h"; negative: "in 12s". */
 void clock_age_text(int64_t nanoseconds, char text[static CLOCK_TEXT_SIZE]);
+/* The same in a sentence: "just now", "12s ago"; negative: "in 12s". */
+void clock_ago_text(int64_t nanoseconds, char text[static CLOCK_TEXT_SIZE]);
 
 #endif

@@ -2,6 +2,7 @@
 #include "wgdeck/clock.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static int64_t clock_read(clockid_t id)
@@ -43,4 +44,14 @@ void clock_age_text(int64_t nanoseconds, char text[static CLOCK_TEXT_SIZE])
         snprintf(text, CLOCK_TEXT_SIZE, "%s%uh%02um", sign, (unsigned)(seconds / 3600), (unsigned)(seconds % 3600 / 60));
     else
         snprintf(text, CLOCK_TEXT_SIZE, "%s%llud%02uh", sign, (unsigned long long)(seconds / 86400), (unsigned)(seconds % 86400 / 3600));
+}
+
+void clock_ago_text(int64_t nanoseconds, char text[static CLOCK_TEXT_SIZE])
+{
+    clock_age_text(nanoseconds, text);
+    size_t length = strlen(text); /* at most "106751d23h" */
+    if (nanoseconds > -CLOCK_SECOND && nanoseconds < CLOCK_SECOND)
+        snprintf(text, CLOCK_TEXT_SIZE, "just now");
+    else if (nanoseconds > 0)
+        snprintf(text + length, CLOCK_TEXT_SIZE - length, " ago");
 }

@@ -97,8 +97,8 @@ static void add_peer(struct buf *buf, const struct device_peer *peer, const stru
     }
     buf_add_text(buf, peer->allowed_count ? "\n" : " (none)\n");
     if (peer->handshake) {
-        clock_age_text(clock_wall() - peer->handshake, age);
-        buf_add_format(buf, "  latest handshake: %s ago\n", age);
+        clock_ago_text(clock_wall() - peer->handshake, age);
+        buf_add_format(buf, "  latest handshake: %s\n", age);
     }
     bytes_text(peer->rx_bytes, rx);
     bytes_text(peer->tx_bytes, tx);

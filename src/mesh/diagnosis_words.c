@@ -150,9 +150,9 @@ char *words_set_peer(const struct node_view *view, const struct key *key)
 static void add_handshake(struct buf *buf, const struct end *end)
 {
     char age[CLOCK_TEXT_SIZE];
-    clock_age_text(end->age, age);
+    clock_ago_text(end->age, age);
     if (end->age >= 0)
-        buf_add_format(buf, "last handshake %s ago", age);
+        buf_add_format(buf, "last handshake %s", age);
     else
         buf_add_text(buf, end->row->handshake > 0 ? "last handshake in the future of its clock" : "never a handshake");
 }

@@ -200,12 +200,11 @@ static void name_ghost(struct context *context, const struct ghost *ghosts, size
         char *set = words_set_peer(view, &ghosts[i].row->public_key), *allowed = words_prefixes(ghosts[i].row->allowed, ghosts[i].row->allowed_count);
         char endpoint[ENDPOINT_TEXT_SIZE], age[CLOCK_TEXT_SIZE];
         endpoint_text(&ghosts[i].row->endpoint, endpoint);
-        clock_age_text(row_age(view, ghosts[i].row), age);
+        clock_ago_text(row_age(view, ghosts[i].row), age);
         if (i < 8)
             fault_remedy_more(&context->findings[index].fault, "on %s: %s remove, and out of its saved file", view->name, set);
-        fault_evidence(context, index, "%s: a row with this key, AllowedIPs %s, endpoint %s, last handshake %s%s", view->name,
-                       *allowed ? allowed : "(none)", *endpoint ? endpoint : "(none)", ghosts[i].row->handshake > 0 ? age : "never",
-                       ghosts[i].row->handshake > 0 ? " ago" : "");
+        fault_evidence(context, index, "%s: a row with this key, AllowedIPs %s, endpoint %s, last handshake %s", view->name,
+                       *allowed ? allowed : "(none)", *endpoint ? endpoint : "(none)", ghosts[i].row->handshake > 0 ? age : "never");
         free(set);
         free(allowed);
     }
