@@ -81,7 +81,7 @@ void fanout_answer(struct fanout *fanout, uint64_t question, const char *text);
 /* NAME is for messages; TARGET is what ssh accepts ([user@]host[:port], ssh://..., an alias). HOST_KEY pins a key ("ssh-ed25519 AAAA..."), or NULL. */
 struct fanout_session *fanout_open(struct fanout *fanout, const char *name, const char *target, const char *host_key,
                                    const struct fanout_session_events *events, void *context);
-void fanout_session_close(struct fanout_session *session);
+void fanout_session_close(struct fanout_session *session); /* no more events for it and its requests; freed by the loop */
 enum fanout_phase fanout_session_phase(const struct fanout_session *session);
 const char *fanout_session_name(const struct fanout_session *session);
 const char *fanout_session_target(const struct fanout_session *session);  /* user@host:port as ssh -G resolved it */
@@ -98,7 +98,7 @@ struct fanout_request_events {
 };
 
 struct fanout_request_options {
-    bool as_root;        /* through sudo when the login is not root: sudo -n, then with a password (QUESTION_SUDO) */
+    bool as_root;        /* through sudo when the login is not root; a password is asked for when sudo asks (QUESTION_SUDO) */
     double deadline;     /* seconds for the whole request; 0: deadlines.request; negative: none (a stream) */
     double silence;      /* seconds without a byte; 0: none */
     size_t output_limit; /* bytes of stdout, then it is ended with status -1 "answered more than ..."; 0: 64 MiB */

@@ -191,7 +191,7 @@ static unsigned handshakes_where(const struct fanout_session *wanted, bool basti
     return count;
 }
 
-static bool may_begin(const struct fanout_session *session)
+static bool may_begin(struct fanout_session *session)
 {
     if (session->phase != PHASE_WAITING || session->closing || session->over || !session->target || ev_is_active(&session->timer))
         return false;

@@ -233,6 +233,7 @@ void session_needs_spawn(struct fanout_session *session, const char *why)
     log_verbose("%s: %s: libssh cannot do this, so ssh itself is started", session->name, why);
 }
 
+__attribute__((format(printf, 2, 0)))
 static void set_error(struct fanout_session *session, const char *format, va_list arguments)
 {
     struct buf raw = BUF_EMPTY, safe = BUF_EMPTY;

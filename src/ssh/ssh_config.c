@@ -18,6 +18,8 @@
 
 enum { RUNS_AT_ONCE = 4, ANSWER_LIMIT = 1 << 20, PROBLEM_LIMIT = 4096 };
 
+static const double RUN_DEADLINE = 10;
+
 enum answer_state { ANSWER_WAITING, ANSWER_RUNNING, ANSWER_THERE };
 
 /* What ssh says for one user@host:port, or for a class of hosts. */
@@ -28,6 +30,7 @@ struct answer {
     unsigned port;
     enum answer_state state;
     struct process *process;
+    struct ev_timer deadline;        /* Match exec and names that nobody answers for can hang it */
     int ends[2];                     /* stdout, stderr */
     struct ev_io watchers[2];
     struct buf text, problem;
@@ -101,6 +104,7 @@ static void close_ends(struct answer *answer)
 
 static void answer_free(struct answer *answer)
 {
+    ev_timer_stop(answer->config->loop, &answer->deadline);
     close_ends(answer);
     process_end(answer->process);
     free(answer->key);
@@ -138,6 +142,7 @@ unsigned ssh_config_runs(const struct ssh_config *config)
 static void answer_there(struct answer *answer, char *why)
 {
     close_ends(answer);
+    ev_timer_stop(answer->config->loop, &answer->deadline);
     answer->why = why;
     answer->state = ANSWER_THERE;
     answer->config->running--;
@@ -190,6 +195,15 @@ static void ended(void *context, int status)
     buf_free(&safe);
 }
 
+static void too_long(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+    (void)loop, (void)events;
+    struct answer *answer = timer->data;
+    process_end(answer->process);
+    answer->process = NULL;
+    answer_there(answer, mem_format("ssh -G %s: no answer within %g s (does the SSH configuration run something?)", answer->host, RUN_DEADLINE));
+}
+
 static void run(struct answer *answer)
 {
     struct ssh_config *config = answer->config;
@@ -230,6 +244,9 @@ static void run(struct answer *answer)
         return;
     }
     close(ends[0]);
+    ev_now_update(config->loop);
+    ev_timer_set(&answer->deadline, RUN_DEADLINE, 0);
+    ev_timer_start(config->loop, &answer->deadline);
     for (int i = 0; i < 2; i++) {
         answer->ends[i] = ends[i + 1];
         ev_io_init(&answer->watchers[i], end_ready, answer->ends[i], EV_READ);
@@ -265,6 +282,8 @@ static struct answer *answer_for(struct ssh_config_question *question, bool by_c
     answer->user = mem_text(question->user);
     answer->port = question->port;
     answer->ends[0] = answer->ends[1] = -1;
+    ev_timer_init(&answer->deadline, too_long, 0, 0);
+    answer->deadline.data = answer;
     MEM_GROW(config->answers, config->answer_count, config->answer_capacity);
     config->answers[config->answer_count++] = answer;
     return answer;

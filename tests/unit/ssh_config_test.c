@@ -229,6 +229,30 @@ static void an_unreadable_configuration_is_told(void **state)
     free(path);
 }
 
+static void a_configuration_that_hangs(void **state)
+{
+    (void)state;
+    if (access("/usr/bin/ssh", X_OK))
+        skip();
+    struct ev_loop *loop = ev_loop_new(0); /* not the default one: a pidfd tells then */
+    write_file("hangs", "Match exec \"sleep 60\"\n User x\n");
+    char *path = mem_format("%s/hangs", folder);
+    struct ssh_config *config = ssh_config_new(loop, path);
+    struct asked hung = {0}, wrong = {0};
+    waiting = 2;
+    ssh_config_ask(config, "host", answered, &hung);
+    ssh_config_ask(config, "a b", answered, &wrong);
+    while (waiting && ev_run(loop, EVRUN_ONCE))
+        continue;
+    assert_non_null(strstr(hung.why, "no answer within 10 s"));
+    assert_non_null(wrong.why);
+    ssh_config_free(config);
+    ev_loop_destroy(loop);
+    free(hung.why);
+    free(wrong.why);
+    free(path);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -248,6 +272,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(targets), cmocka_unit_test(wrong_targets), cmocka_unit_test(answers), cmocka_unit_test(classes),
         cmocka_unit_test(asks_once), cmocka_unit_test(an_unreadable_configuration_is_told),
+        cmocka_unit_test(a_configuration_that_hangs),
     };
     return cmocka_run_group_tests_name("ssh_config", tests, set_up, tear_down);
 }
