@@ -55,7 +55,8 @@ number_key() {
 };
 
 # Seven hashes for one program: each key comes through a pipe of its own, which is what a shell makes of a short here-document. Bash
-# before 5.1 makes a file of it; so bash takes a pipe for each key. printf must be the shell own one, or the key would be in an argv.
+# before 5.1 makes a file of it, as do ksh, zsh and yash; so these take a pipe for each key. printf must be the shell own one, here and in
+# filter, or the key would be in an argv.
 hash_keys() {
     if [ $count = 0 ]; then return; fi;
     case $(command -v printf) in
@@ -70,7 +71,7 @@ hash_keys() {
     for n in 3 4 5 6 7 8 9; do seven="$seven$nl\$salt\$$((n - 2))${nl}E"; done;
     seven="$sum /dev/fd/3 /dev/fd/4 /dev/fd/5 /dev/fd/6 /dev/fd/7 /dev/fd/8 /dev/fd/9 $seven$nl";
     while [ $# -gt 0 ]; do
-        if [ $# -ge 7 ] && [ -z "$BASH_VERSION" ] && [ -r /dev/fd/0 ]; then hashed=$(eval "$seven"); n=7;
+        if [ $# -ge 7 ] && [ -z "$BASH_VERSION$KSH_VERSION$ZSH_VERSION$YASH_VERSION" ] && [ -r /dev/fd/0 ]; then hashed=$(eval "$seven"); n=7;
         else hashed=$(printf "%s\n" "$salt$1" | $sum); n=1; fi;
         shift $n;
         IFS=$nl;
@@ -112,7 +113,7 @@ filter() {
         value;
         case $privates in
         *" $a:"*) a=${privates#*" $a:"}; a=${a%%" "*};;
-        *) a=$(printf "%s\n" "$a" | wg pubkey 2>/dev/null);;
+        *) case $(command -v printf) in printf) a=$(printf "%s\n" "$a" | wg pubkey 2>/dev/null);; *) a=;; esac;;
         esac;
         line="K ${a:--}";;
     [Pp][Rr][Ee][Ss][Hh][Aa][Rr][Ee][Dd][Kk][Ee][Yy]=*=*)

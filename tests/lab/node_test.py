@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import time
 
@@ -285,3 +286,19 @@ def test_old_helpers_go():
         a.run(f"cd {folder} && touch -d '8 days ago' wgdeck-{'0' * 64} .wgdeck-{'1' * 64}.77 && touch wgdeck-{'2' * 64} && rm wgdeck-{own}")
         push(lab)
         assert sorted(a.out(["ls", "-A", folder]).split()) == sorted([f"wgdeck-{'2' * 64}", f"wgdeck-{own}"])
+
+
+def test_a_private_key_is_in_no_argument():
+    """mksh has no printf of its own: what it printed a key with would show the key to every user of the node."""
+    if not shutil.which("mksh"):
+        raise Skip("mksh is not installed")
+    with Lab([Host("a")]) as lab:
+        host = lab.host("a")
+        key = host.run("wg genkey").stdout.strip()
+        host.write("/etc/wireguard/other.conf", f"[Interface]\nPrivateKey = {key}\n")
+        host.run("mkdir /tmp/fake")
+        host.write("/tmp/fake/printf", '#!/bin/sh\necho "$*" >> /tmp/arguments\nexec /usr/bin/printf "$@"\n')
+        host.run("chmod 755 /tmp/fake/printf")
+        said = host.run(f"PATH=/tmp/fake:$PATH mksh -c 'read -r salt; {one_line('bare.sh')}'", input=SALT + "\n").stdout
+        assert said.endswith("wgdeck end\n") and key not in said, said
+        assert "other.conf" in said and key not in host.read("/tmp/arguments"), host.read("/tmp/arguments")
