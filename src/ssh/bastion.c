@@ -145,18 +145,23 @@ void session_forwarded(struct fanout_session *session, const char *why)
     session_dialled(session, descriptor);
 }
 
+static void tell_behind(struct fanout_session *session, struct fanout_session *bastion)
+{
+    if (session->forward) {
+        session->forward = NULL; /* it went with the jump host's transport */
+        session_failed(session, FAILURE_LOST, true, "connect to %s: %s: %s", session_where(session), bastion->name, bastion->error);
+    } else if (session->phase == PHASE_WAITING && !ev_is_active(&session->timer)) {
+        session_failed(session, bastion->failure, false, "%s: %s", bastion->name, bastion->error);
+    }
+}
+
 void bastion_changed(struct fanout_session *bastion)
 {
     struct fanout_session *session;
-    if (bastion->phase == PHASE_CLOSED)
-        TAILQ_FOREACH(session, &bastion->fanout->sessions, entry) {
-            if (session->bastion != bastion)
-                continue;
-            if (session->forward) {
-                session->forward = NULL; /* it went with the jump host's transport */
-                session_failed(session, FAILURE_LOST, true, "connect to %s: %s: %s", session_where(session), bastion->name, bastion->error);
-            } else if (session->phase == PHASE_WAITING && !ev_is_active(&session->timer))
-                session_failed(session, bastion->failure, false, "%s: %s", bastion->name, bastion->error);
-        }
     fanout_reap_soon(bastion->fanout);
+    if (bastion->phase != PHASE_CLOSED)
+        return;
+    TAILQ_FOREACH(session, &bastion->fanout->sessions, entry)
+        if (session->bastion == bastion)
+            tell_behind(session, bastion);
 }

@@ -52,11 +52,16 @@ static void reap(struct ev_loop *loop, struct ev_timer *timer, int events);
 
 static void fill_defaults(struct fanout_options *options)
 {
-    double *given = &options->deadlines.resolve;
-    const double *fallback = &fanout_default_deadlines.resolve;
-    for (size_t i = 0; i < sizeof options->deadlines / sizeof *given; i++)
-        if (given[i] <= 0)
-            given[i] = fallback[i];
+    static const size_t deadlines[] = {
+#define ROW(member) offsetof(struct fanout_deadlines, member)
+        ROW(resolve), ROW(connect), ROW(key_exchange), ROW(login), ROW(request), ROW(silence),
+#undef ROW
+    };
+    for (size_t i = 0; i < COUNT_OF(deadlines); i++) {
+        double *given = (double *)(void *)((char *)&options->deadlines + deadlines[i]);
+        if (*given <= 0)
+            *given = *(const double *)(const void *)((const char *)&fanout_default_deadlines + deadlines[i]);
+    }
     if (!options->window)
         options->window = WINDOW;
     if (!options->bastion_window)
