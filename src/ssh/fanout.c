@@ -2,6 +2,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "agent.h"
 #include "keyring.h"
@@ -15,6 +16,7 @@ enum {
     SERVER_WINDOW = 8, /* of one host and port: sshd's MaxStartups drops from the tenth on (trap 14) */
     TRIES = 3,
     RESOLVERS = 16,
+    DESCRIPTORS = 16384,
     SIGNERS = 4,       /* at an agent at once (trap 4) */
 };
 
@@ -70,11 +72,22 @@ static void fill_defaults(struct fanout_options *options)
         options->tries = TRIES;
 }
 
+/* A session is a descriptor, a spawned one seven: 1,024 are soon too few. */
+static void allow_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= DESCRIPTORS)
+        return;
+    limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 struct fanout *fanout_new(struct ev_loop *loop, const struct fanout_options *options)
 {
     struct fanout *fanout = mem_alloc(1, sizeof *fanout);
     if (sodium_init() < 0)
         abort();
+    allow_descriptors();
     fanout->loop = loop;
     fanout->options = *options;
     fanout->options.ssh_config = fanout->config_file = mem_text(options->ssh_config);
