@@ -15,6 +15,7 @@ enum uapi_scope { SCOPE_DEVICE, SCOPE_PEER, SCOPE_ANY };
 
 struct uapi_key {
     const char *key;
+    size_t length; /* of its name */
     enum uapi_scope scope;
     bool secret;
     int (*read)(struct uapi_parser *parser, const char *value);
@@ -61,16 +62,58 @@ static int read_fwmark(struct uapi_parser *parser, const char *value)
     return 0;
 }
 
+/* 1 more than the value of a hexadecimal digit; 0 for all else. */
+#define LETTERS(a, b, c, d, e, f) [a] = 11, [b] = 12, [c] = 13, [d] = 14, [e] = 15, [f] = 16
+static const uint8_t digit_values[256] = {
+    ['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
+    LETTERS('a', 'b', 'c', 'd', 'e', 'f'), LETTERS('A', 'B', 'C', 'D', 'E', 'F'),
+};
+
+/* A public key is no secret, so it need not be read in constant time, which takes long: there is one for each row. */
+static int parse_public(const char *value, size_t length, struct key *key)
+{
+    bool wrong = length != (size_t)2 * KEY_SIZE;
+    for (size_t i = 0; i < KEY_SIZE && !wrong; i++) {
+        uint8_t high = digit_values[(uint8_t)value[2 * i]], low = digit_values[(uint8_t)value[2 * i + 1]];
+        wrong = !high || !low;
+        key->bytes[i] = (uint8_t)((high - 1) << 4 | (low - 1));
+    }
+    return wrong ? -1 : 0;
+}
+
+/* 64 times the digit 0, as engines say that there is no preshared key. Takes the same time for every key. */
+static bool is_no_key(const char *value, size_t length)
+{
+    static const uint64_t zeros = 0x3030303030303030;
+    uint64_t word, differing = 0;
+    if (length != (size_t)2 * KEY_SIZE)
+        return false;
+    for (size_t i = 0; i < length; i += sizeof word) {
+        memcpy(&word, value + i, sizeof word);
+        differing |= word ^ zeros;
+    }
+    return !differing;
+}
+
+static size_t value_length(const struct uapi_parser *parser, const char *value)
+{
+    return parser->used - (size_t)(value - parser->line);
+}
+
 static int read_public(struct uapi_parser *parser, const char *value)
 {
     parser->in_peer = true;
-    return key_parse_hex(value, &device_build_peer(&parser->build)->public_key);
+    return parse_public(value, value_length(parser, value), &device_build_peer(&parser->build)->public_key);
 }
 
 static int read_preshared(struct uapi_parser *parser, const char *value)
 {
     struct device_peer *peer = last_peer(parser);
     struct key key;
+    if (is_no_key(value, value_length(parser, value))) {
+        peer->has_preshared = false;
+        return 0;
+    }
     if (key_parse_hex(value, &key))
         return -1;
     peer->has_preshared = !key_is_zero(&key);
@@ -160,28 +203,29 @@ static int read_errno(struct uapi_parser *parser, const char *value)
     return REFUSED;
 }
 
+#define KEY(name) (name), sizeof(name) - 1
 /* Keys that are not here are skipped: engines and forks add their own. */
 static const struct uapi_key uapi_keys[] = {
-    {"private_key", SCOPE_DEVICE, true, read_private},
-    {"listen_port", SCOPE_DEVICE, false, read_listen_port},
-    {"fwmark", SCOPE_DEVICE, false, read_fwmark},
-    {"public_key", SCOPE_ANY, false, read_public},
-    {"preshared_key", SCOPE_PEER, true, read_preshared},
-    {"protocol_version", SCOPE_PEER, false, read_version},
-    {"endpoint", SCOPE_PEER, false, read_endpoint},
-    {"last_handshake_time_sec", SCOPE_PEER, false, read_handshake_seconds},
-    {"last_handshake_time_nsec", SCOPE_PEER, false, read_handshake_nanoseconds},
-    {"rx_bytes", SCOPE_PEER, false, read_received},
-    {"tx_bytes", SCOPE_PEER, false, read_sent},
-    {"persistent_keepalive_interval", SCOPE_PEER, false, read_keepalive},
-    {"allowed_ip", SCOPE_PEER, false, read_allowed},
-    {"errno", SCOPE_ANY, false, read_errno},
+    {KEY("private_key"), SCOPE_DEVICE, true, read_private},
+    {KEY("listen_port"), SCOPE_DEVICE, false, read_listen_port},
+    {KEY("fwmark"), SCOPE_DEVICE, false, read_fwmark},
+    {KEY("public_key"), SCOPE_ANY, false, read_public},
+    {KEY("preshared_key"), SCOPE_PEER, true, read_preshared},
+    {KEY("protocol_version"), SCOPE_PEER, false, read_version},
+    {KEY("endpoint"), SCOPE_PEER, false, read_endpoint},
+    {KEY("last_handshake_time_sec"), SCOPE_PEER, false, read_handshake_seconds},
+    {KEY("last_handshake_time_nsec"), SCOPE_PEER, false, read_handshake_nanoseconds},
+    {KEY("rx_bytes"), SCOPE_PEER, false, read_received},
+    {KEY("tx_bytes"), SCOPE_PEER, false, read_sent},
+    {KEY("persistent_keepalive_interval"), SCOPE_PEER, false, read_keepalive},
+    {KEY("allowed_ip"), SCOPE_PEER, false, read_allowed},
+    {KEY("errno"), SCOPE_ANY, false, read_errno},
 };
 
 static const struct uapi_key *find_key(const char *line, size_t length)
 {
     for (size_t i = 0; i < COUNT_OF(uapi_keys); i++)
-        if (strlen(uapi_keys[i].key) == length && !memcmp(uapi_keys[i].key, line, length))
+        if (uapi_keys[i].length == length && !memcmp(uapi_keys[i].key, line, length))
             return &uapi_keys[i];
     return NULL;
 }
