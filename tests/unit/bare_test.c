@@ -138,6 +138,12 @@ static const struct {
     {BEGIN "[{\"ifname\":\n" END, "the answer of ip"},
     {BEGIN "[{\"ifname\":\"a name that is far too long\"}]\n" END, "usable name"},
     {BEGIN "[{\"ifname\":\"\\u001b[2J\"}]\n" END, "usable name"},
+    {BEGIN "W 2 /usr/bin/wg\n" END, "wg printed a line of 2 fields (5 or 9 expected): is /usr/bin/wg the real one?"},
+    {BEGIN "W 12345678901234567890\n" END, "is it the real one?"},
+    {BEGIN DEVICE "d wg0\t" KEY_B "\t#1\t(none)\t(none)\t0\t5\t6\toff\n" END, "hash of a preshared key is missing"},
+    {BEGIN HASH DEVICE "d wg0\t" KEY_B "\t#0\t(none)\t(none)\t0\t5\t6\toff\n" END, "hash of a preshared key is missing"},
+    {BEGIN HASH DEVICE "d wg0\t" KEY_B "\t#1", "cut off"},
+    {BEGIN HASH DEVICE "d wg0\t" KEY_B "\t#1\n" END, "hash of a preshared key is missing"},
     {BEGIN DEVICE, "cut off"},
 };
 
@@ -185,6 +191,67 @@ static void test_plain(void **state)
     assert_string_equal(route_to(&seen, "10.0.0.2")->device, "");
     assert_null(route_to(&seen, "fd00::1")); /* not asked: not unreachable */
     observation_clear(&seen);
+}
+
+/* Sockets: dead, not readable, silent; only the first is a claim. */
+static void test_sockets(void **state)
+{
+    (void)state;
+    struct observation seen;
+    struct err err;
+    assert_int_equal(look(BEGIN "u 1\nt 5\nQ wg1\nq wg2\nq wg3\nw Unable to access interface wg2: Protocol error\n" END, &seen, &err), 0);
+    assert_int_equal(seen.dead_socket_count, 1);
+    assert_string_equal(seen.dead_sockets[0], "wg1");
+    assert_int_equal(seen.skipped_count, 2);
+    assert_true(strstr(seen.skipped[0], "wg2: Protocol error") || strstr(seen.skipped[1], "wg2: Protocol error"));
+    assert_true(strstr(seen.skipped[0], "cannot read wg3") || strstr(seen.skipped[1], "cannot read wg3"));
+    assert_true(seen.privileged);
+    observation_clear(&seen);
+}
+
+#define ROUTES                                                                                                                              \
+    "[]\n[{\"dst\":\"default\",\"dev\":\"eth0\"},{\"dst\":\"10.1.0.0/16\",\"dev\":\"eth1\",\"metric\":9},"                                            \
+    "{\"dst\":\"10.1.0.0/16\",\"dev\":\"wg0\",\"metric\":3,\"metrics\":[{\"mtu\":1300}]},{\"type\":\"unreachable\",\"dst\":\"10.2.0.0/16\"},"            \
+    "{\"type\":\"throw\",\"dst\":\"10.3.0.0/16\"},{\"dst\":\"10.3.0.0/16\",\"dev\":\"wg1\",\"table\":\"default\"},"                                        \
+    "{\"dst\":\"10.4.0.0/16\",\"dev\":\"wg1\",\"table\":\"77\"},{\"dst\":\"10.5.0.0/16\",\"dev\":\"wg1\",\"tos\":\"0x10\"},"                             \
+    "{\"dst\":\"10.6.0.0/16\",\"dev\":\"wg1\",\"flags\":[\"dead\",\"linkdown\"]},{\"type\":\"local\",\"dst\":\"10.1.0.7\",\"dev\":\"wg0\",\"table\":\"local\"},"                                                          \
+    "{\"dst\":\"fd00::/64\",\"dev\":\"eth0\",\"metric\":5,\"pref\":\"medium\"},{\"dst\":\"fd00::/64\",\"dev\":\"wg0\",\"metric\":5,\"pref\":\"high\"}]\n" \
+    "[{\"dst\":\"10.1.0.9\",\"dev\":\"wg2\",\"metrics\":[{\"mtu\":1200}]}]\n[{\"type\":\"local\",\"dst\":\"127.0.0.1\",\"dev\":\"lo\"}]\n"
+
+static const struct {
+    const char *to, *device;
+    uint32_t mtu;
+} followed[] = {
+    {"10.1.0.8", "wg0", 1300}, {"10.1.0.7", "lo", 0},  {"10.1.0.9", "wg2", 1200}, {"10.2.0.1", "", 0},   {"10.3.0.1", "wg1", 0},
+    {"10.4.0.1", "eth0", 0},   {"10.5.0.1", "eth0", 0}, {"10.6.0.1", "eth0", 0},    {"fd00::1", "wg0", 0}, {"fd01::1", "", 0},
+};
+
+/* "r 1": what was not asked follows from the routes; without it, it is unreachable. */
+static void test_followed(void **state)
+{
+    (void)state;
+    struct buf text = BUF_EMPTY;
+    struct observation seen, strict;
+    struct err err;
+    buf_add_text(&text, BEGIN DEVICE "d wg0\t" KEY_B "\t(none)\t(none)\t");
+    for (size_t i = 0; i < COUNT_OF(followed); i++)
+        buf_add_format(&text, "%s%s/%s", i ? "," : "", followed[i].to, strchr(followed[i].to, ':') ? "128" : "32");
+    buf_add_text(&text, "\t0\t5\t6\toff\n" ROUTES);
+    size_t without = text.length;
+    buf_add_text(&text, "r 1\n" END);
+    assert_int_equal(look(buf_text(&text), &seen, &err), 0);
+    for (size_t i = 0; i < COUNT_OF(followed); i++) {
+        const struct observed_route *route = route_to(&seen, followed[i].to);
+        CASE_ASSERT(i, route && strcmp(route->device, followed[i].device) == 0 && route->mtu == followed[i].mtu);
+    }
+    text.length = without;
+    text.data[without] = '\0';
+    buf_add_text(&text, END);
+    assert_int_equal(look(buf_text(&text), &strict, &err), 0);
+    assert_string_equal(route_to(&strict, "10.1.0.8")->device, "");
+    observation_clear(&seen);
+    observation_clear(&strict);
+    buf_free(&text);
 }
 
 static const struct {
@@ -300,6 +367,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole),   cmocka_unit_test(test_configs), cmocka_unit_test(test_cut),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_denied),  cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_sockets), cmocka_unit_test(test_followed),
         cmocka_unit_test(test_targets), cmocka_unit_test(test_shells),  cmocka_unit_test(test_commands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
