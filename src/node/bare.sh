@@ -118,7 +118,7 @@ filter() {
         line="K ${a:--}";;
     [Pp][Rr][Ee][Ss][Hh][Aa][Rr][Ee][Dd][Kk][Ee][Yy]=*=*)
         value;
-        case $a in AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=) line="c ";; *) number_key "$a"; line="H #$number";; esac;;
+        case $a in ""|AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=) line="c ";; *) number_key "$a"; line="H #$number";; esac;;
     *=*=*) line="c ";;
     [Aa][Ll][Ll][Oo][Ww][Ee][Dd][Ii][Pp][Ss]=*|[Ee][Nn][Dd][Pp][Oo][Ii][Nn][Tt]=*) line="c $line";;
     [Pp][Ee][Rr][Ss][Ii][Ss][Tt][Ee][Nn][Tt][Kk][Ee][Ee][Pp][Aa][Ll][Ii][Vv][Ee]=*) line="c $line";;

@@ -95,6 +95,7 @@ def test_no_secret_crosses():
         others = [a.out("wg genkey") for _ in range(4)]
         a.write("/etc/wireguard/wg0.conf", conf.replace("[Interface]", f"[Interface]\n# old: PrivateKey = {others[0]}\n"
                 f"PostUp = wg set wg0 private-key <(echo {others[1]})\nPrivateKey{others[2]}\nMTU = 1400 {others[3]}", 1), 0o600)
+        a.write("/etc/wireguard/short.conf", "[Interface]\n[Peer]\nPresharedKey = short=\nPresharedKey = `>/run/owned`$(>/run/owned)xxxxxxxxxxxxxxxxxx=\n", 0o600)
         a.write("/etc/wireguard/mac.conf", f"[Interface]\rListenPort = 5\rPrivateKey = {others[0]}\r", 0o600)
         hidden = secrets(a) | set(others)
         assert len(hidden) >= 7
@@ -102,6 +103,7 @@ def test_no_secret_crosses():
         for text in (bare(lab), json.dumps(observe(lab))):
             assert not [key for key in hidden if key in text or key[:20] in text]
             assert all(lab.host(n).public_key in text for n in "abc")
+        assert not a.out("ls /run | grep owned; true")
 
 
 def test_the_helper_and_the_bare_look_agree():
