@@ -4,6 +4,8 @@ import os
 import pathlib
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
+# A guest without KVM can be some ten times slower than a machine: what is too slow there says nothing.
+PATIENT = ("--timeout", "60", "--patience", "60") if os.environ.get("WGDECK_GUEST") else ()
 PROGRAM = str(CHECKOUT / os.environ.get("BUILD", "build") / "wgdeck")
 
 
@@ -17,6 +19,8 @@ def wgdeck(lab, *arguments, check=None, timeout=90, user=None, env=None, input=N
 
 def report(lab, *arguments, command="doctor", timeout=90, env=None):
     """doctor --json (or status) as a value; with the mesh file unless hosts are named."""
+    if PATIENT and "--timeout" not in arguments:
+        arguments, timeout = (*PATIENT, *arguments), timeout * 2
     done = wgdeck(lab, command, "--json", *arguments, check=(0, 1, 2, 3), timeout=timeout, env=env)
     try:
         return json.loads(done.stdout)

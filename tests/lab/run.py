@@ -22,6 +22,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 SKIPPED = 77                 # exit status of a test's process, as automake has it
 TIMEOUT = 120
+SLOWER = 3 if os.environ.get("WGDECK_GUEST") else 1      # emulated, see tests/vm
 
 
 class Skip(Exception):
@@ -148,7 +149,7 @@ def main():
         while queue or running:
             while queue and len(running) < (1 if getattr(queue[0][2], "alone", False) else max(1, a.j)):
                 path, name, function = queue.pop(0)
-                running.append(Running(path, name, getattr(function, "timeout", TIMEOUT)))
+                running.append(Running(path, name, getattr(function, "timeout", TIMEOUT) * SLOWER))
             select.select([r.fd for r in running], [], [], 0.5)
             for r in [r for r in running if r.ended() or r.over()]:
                 running.remove(r)
