@@ -51,8 +51,8 @@ static const char file_text[] = "[Interface]\n"
 
 static void test_whole_file(void **state)
 {
-    static const uint8_t hash[KEY_HASH_SIZE] = {0x83, 0x08, 0x6c, 0x6a, 0x98, 0x4e, 0xdc, 0xe2,
-                                                0x44, 0x78, 0x1f, 0xd7, 0xfb, 0xfb, 0x73, 0x17};
+    static const uint8_t hash[KEY_HASH_SIZE] = {0x39, 0x9d, 0x04, 0x30, 0x23, 0xbb, 0x2c, 0x05,
+                                                0xb4, 0xa6, 0xe1, 0x26, 0x6a, 0xb1, 0x08, 0xb5};
     static const char *const allowed[] = {"10.44.0.0/24", "10.44.0.9/32", "fd44::3/128"};
     static const char *const addresses[] = {"10.44.0.1/24", "fd44::1/64", "10.45.0.1/32"};
     struct wgquick wgquick;
