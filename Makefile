@@ -120,7 +120,7 @@ check:
 check-vm:
 	$(Q)tools/deps build lab test vm
 	$(Q)$(MAKE) --no-print-directory all unit-programs
-	$(Q)tests/vm/run $(BUILD) 'cd tests/lab && BUILD=$(BUILD) LAB_ENGINE=kernel ./run.py -j 2 kernel_test.py signatures_test.py faults_test.py node_test.py' 1800
+	$(Q)tests/vm/run $(BUILD) 'cd tests/lab && BUILD=$(BUILD) LAB_ENGINE=kernel ./run.py -j 3 kernel_test.py signatures_test.py faults_test.py node_test.py' 1800
 
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 bench-programs: $(BENCHES)
