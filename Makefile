@@ -1,6 +1,7 @@
 # wgdeck: one program, linked two ways (DESIGN: build/wgdeck for the operator's machine, build/wgdeck-<machine> for nodes).
 #   make            both programs            make deps     what is needed to build and test (Debian 12)
 #   make check      the whole test suite     make demo     a lab of real hosts on this machine, and the mesh in it
+#   make check-vm   the kernel's own WireGuard, in a guest (tests/vm)
 #   make bench      figures, as ratios       make install  DESTDIR and PREFIX are honoured
 #   make unit|asan|tsan|fuzz|lint            parts of the suite          V=1 shows the commands
 BUILD   ?= build
