@@ -228,7 +228,7 @@ def test_a_dead_socket_beside_a_living_engine():
     """wg is kept from the dead one, and the living one is read all the same; what wg cannot make sense of is no dead engine."""
     with Lab(["a", "b"]) as lab:
         a = lab.host("a")
-        a.run(["/usr/bin/python3", "-c", "import socket; socket.socket(socket.AF_UNIX).bind('/run/wireguard/old.sock')"])
+        a.run(["/usr/bin/python3", "-c", "import os, socket; os.makedirs('/run/wireguard', exist_ok=True); socket.socket(socket.AF_UNIX).bind('/run/wireguard/old.sock')"])
         text = bare(lab)
         assert "\nQ old\n" in text and "\nq wg0\n" in text and f"\nd wg0\t{lab.host('b').public_key}\t" in text, text
         assert a.out("ls /run/wireguard").split() == ["old.sock", "wg0.sock"]
