@@ -76,7 +76,8 @@ static int parse_public(const char *value, size_t length, struct key *key)
     for (size_t i = 0; i < KEY_SIZE && !wrong; i++) {
         uint8_t high = digit_values[(uint8_t)value[2 * i]], low = digit_values[(uint8_t)value[2 * i + 1]];
         wrong = !high || !low;
-        key->bytes[i] = (uint8_t)((high - 1) << 4 | (low - 1));
+        if (!wrong)
+            key->bytes[i] = (uint8_t)((high - 1) << 4 | (low - 1));
     }
     return wrong ? -1 : 0;
 }
