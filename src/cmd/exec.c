@@ -19,7 +19,7 @@
 #define TIMEOUT_DEFAULT 60.0
 #define CONNECT_DEFAULT 10.0
 #define PROGRESS_EVERY 0.25
-enum { EXEC_OUTPUT_LIMIT = 64 << 20 };
+enum { OUTPUT_LIMIT = 16 << 20, OUTPUT_LIMIT_ALL = 256 << 20 }; /* both streams; of one node, of all of them */
 
 static const struct cmd_option exec_options[] = {
     {.letter = 't', .name = "timeout", .argument = "SECONDS", .help = "end the command on a node after this time; 0: never", .fallback = "60"},
@@ -55,6 +55,7 @@ struct run {
     struct ev_signal ended_by[3]; /* the started ssh and a hidden echo must not outlive the program */
     struct target *targets;
     size_t count, running;
+    size_t output_length; /* of all nodes */
     struct fanout_request_options request;
     char *command;
 };
@@ -71,12 +72,28 @@ static void finish(struct target *target, enum outcome outcome, int status, cons
         ev_break(target->run->loop, EVBREAK_ALL);
 }
 
+/* What was printed until then is kept and shown, with the reason why it ends there. */
+static void cut_off(struct target *target, bool by_all)
+{
+    struct fanout_request *request = target->request;
+    char *why = by_all ? mem_format("cut off and ended: all nodes together printed more than %d MiB", OUTPUT_LIMIT_ALL >> 20)
+                       : mem_format("cut off and ended: it printed more than %d MiB", OUTPUT_LIMIT >> 20);
+    finish(target, OUTCOME_LOST, CMD_FAILED, why);
+    fanout_request_cancel(request);
+    free(why);
+}
+
 static void on_output(void *context, struct fanout_request *request, const char *bytes, size_t length)
 {
     struct target *target = context;
-    (void)request;
-    if (length <= EXEC_OUTPUT_LIMIT - target->output.length)
-        buf_add(&target->output, bytes, length);
+    size_t room = OUTPUT_LIMIT - target->output.length, room_of_all = OUTPUT_LIMIT_ALL - target->run->output_length;
+    if (request != target->request)
+        return;
+    size_t least = room < room_of_all ? room : room_of_all, part = length < least ? length : least;
+    buf_add(&target->output, bytes, part);
+    target->run->output_length += part;
+    if (part < length)
+        cut_off(target, room_of_all < room);
 }
 
 static void on_done(void *context, struct fanout_request *request, int status, const char *why)
@@ -199,6 +216,8 @@ static void run_all(struct run *run, double connect)
 
 /* Printing */
 
+enum { PRINTED_AT_ONCE = 1 << 20 };
+
 static void add_output(const struct run *run, const struct buf *output, struct buf *text)
 {
     const char *at = buf_text(output), *end = at + output->length;
@@ -208,6 +227,10 @@ static void add_output(const struct run *run, const struct buf *output, struct b
     }
     while (at < end) {
         size_t length = 0;
+        if (text->length > PRINTED_AT_ONCE) {
+            fwrite(text->data, 1, text->length - 1, stdout); /* the last byte tells whether a line is open */
+            buf_drop(text, text->length - 1);
+        }
         while (at + length < end && at[length] != '\n' && at[length] != '\t')
             length++;
         size_t shown = length && at + length < end && at[length] == '\n' && at[length - 1] == '\r' ? length - 1 : length;
@@ -287,6 +310,8 @@ static void print_json(const struct run *run)
         json_text(&json, "error", target->why);
         json_text_part(&json, "output", buf_text(&target->output), target->output.length);
         json_object_end(&json);
+        fwrite(text.data, 1, text.length, stdout);
+        buf_drop(&text, text.length);
     }
     json_list_end(&json);
     json_object_end(&json);
@@ -346,7 +371,7 @@ static int run_exec(const struct cmd *cmd, const struct cmd_globals *globals, in
         return CMD_USAGE;
     run.command = join_words(run.options.operands, run.options.operand_count);
     run.request = (struct fanout_request_options){.as_root = options_given(&run.options, "sudo"), .deadline = timeout > 0 ? timeout : -1,
-                                                  .output_limit = EXEC_OUTPUT_LIMIT};
+                                                  .output_limit = SIZE_MAX}; /* on_output counts both streams */
     run_all(&run, connect);
     int status = print_all(&run);
     for (size_t i = 0; i < run.count; i++) {
@@ -379,7 +404,7 @@ const struct cmd cmd_exec = {
     .summary = "one command on all nodes at once, equal answers shown together",
     .description = "Runs COMMAND in the login shell of each node of the mesh file (or of those that --nodes names), all at once, and shows what they printed: nodes "
                    "with the same output and exit status stand together, as n[1-20]; those that did not end in time or were not reached are named and counted. "
-                   "COMMAND gets no input.",
+                   "COMMAND gets no input. A node that prints more than 16 MiB, or whatever comes when all together have printed 256 MiB, is cut off and said to be.",
     .options = exec_options,
     .examples = examples,
     .exits = exits,
