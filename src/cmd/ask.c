@@ -1,5 +1,5 @@
-/* Questions on /dev/tty, one at a time, read by the loop. An answer is held in guarded memory, and a password is
- * offered once to each further host that asks for one of the same user, so that 20 hosts do not mean typing it 20 times. */
+/* Questions on /dev/tty, one at a time, read by the loop. An answer is held in guarded memory. A password goes to the host it was typed for and
+ * to no other: one host that was taken over would else collect everybody's. A key file's passphrase, which never leaves this machine, serves all. */
 #include "ask.h"
 
 #include <errno.h>
@@ -26,11 +26,11 @@ struct question {
     bool echo;
 };
 
-/* A secret that may serve for other hosts, and the hosts that it was given to. */
+/* A passphrase, and the sessions that it was given to. */
 struct kept_secret {
     struct kept_secret *next;
     enum fanout_question_kind kind;
-    char *about;       /* user name, or the prompt of a passphrase */
+    char *about;       /* the prompt: it names the key file */
     char **given_to;   /* sessions */
     size_t given_count, given_capacity;
     char *text;        /* guarded */
@@ -91,14 +91,10 @@ static void free_question(struct question *question)
     free(question);
 }
 
-/* What a secret belongs to: nothing when it must not be offered elsewhere. */
+/* What a secret belongs to: nothing when it must not be given to another session. */
 static char *secret_about(const struct question *question)
 {
-    if (question->kind == QUESTION_PASSPHRASE)
-        return mem_text(question->prompt);
-    if (question->kind != QUESTION_PASSWORD && question->kind != QUESTION_SUDO)
-        return NULL;
-    return mem_text_part(question->target, strcspn(question->target, "@"));
+    return question->kind == QUESTION_PASSPHRASE ? mem_text(question->prompt) : NULL;
 }
 
 static bool given_before(const struct kept_secret *secret, const char *session)

@@ -9,12 +9,13 @@
 #include "wgdeck/log.h"
 #include "wgdeck/mem.h"
 
-enum { LINES_MAX = 64 };
+enum { LINES_FIRST = 64 };
 
 struct file {
     char *path;
     struct known_hosts *known;
     struct stat status; /* of the reading; zero when there was none */
+    char *unreadable;   /* why, or NULL */
 };
 
 struct host_keys {
@@ -29,8 +30,9 @@ struct found {
 
 struct host_key_list {
     char *name;
-    struct found found[LINES_MAX];
-    size_t count;
+    struct found *found;
+    size_t count, capacity;
+    char *unreadable;
 };
 
 struct host_keys *host_keys_new(void)
@@ -45,6 +47,7 @@ void host_keys_free(struct host_keys *keys)
     for (size_t i = 0; i < keys->count; i++) {
         known_hosts_free(keys->files[i]->known);
         free(keys->files[i]->path);
+        free(keys->files[i]->unreadable);
         free(keys->files[i]);
     }
     free(keys->files);
@@ -54,10 +57,11 @@ void host_keys_free(struct host_keys *keys)
 static bool same_reading(const struct stat *a, const struct stat *b)
 {
     return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
-           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec; /* chmod */
 }
 
-static const struct known_hosts *known_file(struct host_keys *keys, const char *path)
+static const struct file *known_file(struct host_keys *keys, const char *path)
 {
     struct file *file = NULL;
     for (size_t i = 0; i < keys->count && !file; i++)
@@ -72,29 +76,46 @@ static const struct known_hosts *known_file(struct host_keys *keys, const char *
     struct stat status = {0};
     if (stat(path, &status))
         memset(&status, 0, sizeof status);
-    if (file->known && same_reading(&status, &file->status))
-        return file->known;
+    if (file->known && (!file->unreadable || status.st_ino) && same_reading(&status, &file->status))
+        return file;
     struct err err = {0};
     known_hosts_free(file->known);
+    free(file->unreadable);
     file->known = known_hosts_read(path, &err);
     file->status = status;
-    if (err.text[0])
-        log_error("%s", err.text);
-    return file->known;
+    file->unreadable = err.text[0] ? mem_text(err.text) : NULL;
+    return file;
+}
+
+/* All of them, however many: one that was cut off might be the @revoked one. */
+static const struct known_line **find_all(const struct known_hosts *known, const char *name, size_t *count)
+{
+    for (size_t most = LINES_FIRST;; most *= 2) {
+        const struct known_line **lines = mem_alloc(most, sizeof *lines);
+        *count = known_hosts_find(known, name, lines, most);
+        if (*count < most)
+            return lines;
+        free(lines);
+    }
 }
 
 static void find_in(struct host_keys *keys, const struct text_list *paths, struct host_key_list *list)
 {
     for (size_t i = 0; i < paths->count; i++) {
-        const struct known_line *lines[LINES_MAX];
-        size_t count = known_hosts_find(known_file(keys, paths->items[i]), list->name, lines, LINES_MAX);
-        for (size_t j = 0; j < count && list->count < LINES_MAX; j++) {
+        const struct file *file = known_file(keys, paths->items[i]);
+        if (file->unreadable && !list->unreadable)
+            list->unreadable = mem_text(file->unreadable);
+        size_t count;
+        const struct known_line **lines = find_all(file->known, list->name, &count);
+        for (size_t j = 0; j < count; j++) {
+            MEM_GROW(list->found, list->count, list->capacity);
             struct found *found = &list->found[list->count++];
             found->line = *lines[j];
             found->line.type = mem_text(lines[j]->type);
             found->line.base64 = mem_text(lines[j]->base64);
             found->path = mem_text(paths->items[i]);
         }
+        free(lines);
     }
 }
 
@@ -122,8 +143,22 @@ void host_key_list_free(struct host_key_list *list)
         free((void *)(uintptr_t)list->found[i].line.base64);
         free(list->found[i].path);
     }
+    free(list->found);
+    free(list->unreadable);
     free(list->name);
     free(list);
+}
+
+const char *host_key_unreadable(const struct host_key_list *list)
+{
+    return list->unreadable;
+}
+
+void host_key_add_revoked(struct buf *lines, const struct host_key_list *list, const char *name)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (list->found[i].line.mark == KNOWN_REVOKED)
+            buf_add_format(lines, "@revoked %s %s %s\n", name, list->found[i].line.type, list->found[i].line.base64);
 }
 
 /* Types of keys, and the algorithms that prove them, in the order we like: ed25519 is the cheapest to check. */
@@ -203,6 +238,10 @@ enum known_verdict host_key_check(const struct host_key_list *list, const char *
 {
     char was[FINGERPRINT_SIZE], is[FINGERPRINT_SIZE];
     const struct found *same = NULL, *other = NULL;
+    if (list->unreadable) {
+        err_set(why, "known_hosts cannot be read, so it cannot be checked: %s", list->unreadable);
+        return KNOWN_VERDICT_UNREADABLE;
+    }
     known_hosts_fingerprint(base64, is);
     for (size_t i = 0; i < list->count; i++) {
         const struct found *found = &list->found[i];

@@ -20,7 +20,12 @@ void host_key_list_free(struct host_key_list *list);
 char *host_key_algorithms(const struct host_key_list *list, const char *pinned);
 bool host_key_by_authority(const struct host_key_list *list); /* a @cert-authority line speaks of it, and no key */
 
-/* WHY is set for CHANGED and REVOKED: both fingerprints, file and line. */
+/* Why a file of them could not be read, or NULL: then nothing is known for certain, and nobody logs in. */
+const char *host_key_unreadable(const struct host_key_list *list);
+/* "@revoked NAME type key" for each key of the list that is revoked. */
+void host_key_add_revoked(struct buf *lines, const struct host_key_list *list, const char *name);
+
+/* WHY is set for CHANGED and REVOKED (both fingerprints, file and line), and for UNREADABLE. */
 enum known_verdict host_key_check(const struct host_key_list *list, const char *pinned, const char *type, const char *base64,
                                   struct err *why);
 /* Remember the key in the first of the user's files. 0, or -1. */

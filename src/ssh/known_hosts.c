@@ -209,7 +209,7 @@ struct known_hosts *known_hosts_read(const char *path, struct err *err)
 {
     struct buf buf = BUF_EMPTY;
     errno = 0;
-    if (access(path, F_OK) == 0 || errno != ENOENT)
+    if (access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR))
         file_read(path, FILE_LIMIT, &buf, err);
     struct known_hosts *known = known_hosts_parse(buf.data, buf.length);
     buf_free(&buf);

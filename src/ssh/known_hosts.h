@@ -25,11 +25,12 @@ enum known_verdict {
     KNOWN_VERDICT_OK,
     KNOWN_VERDICT_CHANGED, /* keys of this host, and this is none of them */
     KNOWN_VERDICT_REVOKED,
+    KNOWN_VERDICT_UNREADABLE, /* a file cannot be read: what it has, or revokes, is not known */
 };
 
 /* Parse; what is not understood is left out, as ssh does (a line for a host of no interest must not stop the work). */
 struct known_hosts *known_hosts_parse(const char *bytes, size_t length);
-/* A file that does not exist is empty; err then only when it cannot be read. Never NULL. */
+/* A file that does not exist is empty; ERR is set when there is one that cannot be read. Never NULL. */
 struct known_hosts *known_hosts_read(const char *path, struct err *err);
 void known_hosts_free(struct known_hosts *known);
 

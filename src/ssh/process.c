@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -15,8 +15,6 @@
 #include <unistd.h>
 
 #include "wgdeck/mem.h"
-
-extern char **environ;
 
 struct process {
     struct ev_loop *loop;
@@ -70,25 +68,59 @@ static void close_pairs(int pipes[3][2])
                 close(pipes[i][end]);
 }
 
+/* In the child: only what may be called there, until exec. It dies with us, however we end (an ssh that outlives a killed deck is an open
+ * login to a node), and has a session of its own, so no terminal: an ssh that ssh starts for a ProxyJump would ask there. */
+__attribute__((noreturn))
+static void become(char *const *arguments, int pipes[3][2], pid_t parent, int tell)
+{
+    sigset_t none;
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* ssh tidies its control socket away at this one */
+    if (getppid() != parent)
+        _exit(127);
+    setsid();
+    for (int number = 1; number < NSIG; number++) {
+        struct sigaction action;
+        if (!sigaction(number, NULL, &action) && (action.sa_handler != SIG_IGN || number == SIGPIPE))
+            signal(number, SIG_DFL);
+    }
+    for (int i = 0; i < 3; i++)
+        dup2(pipes[i][i ? 1 : 0], i);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execvp(arguments[0], arguments);
+    int error = errno;
+    while (write(tell, &error, sizeof error) < 0 && errno == EINTR)
+        ;
+    _exit(127);
+}
+
+/* 0, or an errno, also when the program could not be run: the pipe closes by itself when it could. */
 static int spawn(char *const *arguments, int pipes[3][2], pid_t *pid)
 {
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none, defaults;
-    /* A session of its own, so without a terminal: the ssh that ssh itself starts for a ProxyJump does not know of BatchMode, and would ask there. */
-    sigemptyset(&none);
-    sigemptyset(&defaults);
-    sigaddset(&defaults, SIGPIPE);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &defaults);
-    for (int i = 0; i < 3; i++)
-        posix_spawn_file_actions_adddup2(&actions, pipes[i][i ? 1 : 0], i);
-    int error = posix_spawnp(pid, arguments[0], &actions, &attributes, arguments, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
+    int told[2], error = 0;
+    pid_t parent = getpid();
+    sigset_t all, before;
+    if (pipe2(told, O_CLOEXEC))
+        return errno;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* our handlers must not run in the child */
+    *pid = fork();
+    if (*pid == 0)
+        become(arguments, pipes, parent, told[1]);
+    if (*pid < 0)
+        error = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    close(told[1]);
+    ssize_t got;
+    if (*pid > 0) {
+        while ((got = read(told[0], &error, sizeof error)) < 0 && errno == EINTR)
+            ;
+        if (got > 0)
+            waitpid(*pid, NULL, 0);
+        else
+            error = 0;
+    }
+    close(told[0]);
     return error;
 }
 
@@ -119,7 +151,7 @@ struct process *process_start(struct ev_loop *loop, char *const *arguments, int 
             close_pairs(pipes);
             return NULL;
         }
-    pid_t pid;
+    pid_t pid = -1;
     int error = spawn(arguments, pipes, &pid);
     if (error) {
         err_set(err, "%s: %s", arguments[0], strerror(error));

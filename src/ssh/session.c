@@ -203,12 +203,14 @@ void session_begin(struct fanout_session *session)
 {
     session->tries++;
     host_key_list_free(session->known);
-    session->known = NULL;
-    if (session->ops != &transport_spawn) {
-        session->known = host_keys_find(session->fanout->host_keys, session->target);
-        if (session->ops == &transport_libssh && host_key_by_authority(session->known))
-            session_needs_spawn(session, "a @cert-authority line in known_hosts");
+    session->known = host_keys_find(session->fanout->host_keys, session->target);
+    if (host_key_unreadable(session->known)) {
+        session_failed(session, FAILURE_HOST_KEY_UNKNOWN, false, "host key of %s: known_hosts cannot be read, so it cannot be checked: %s", session->label,
+                       host_key_unreadable(session->known));
+        return;
     }
+    if (session->ops == &transport_libssh && host_key_by_authority(session->known))
+        session_needs_spawn(session, "a @cert-authority line in known_hosts");
     if (session->needs_spawn && session->fanout->options.transport == TRANSPORT_AUTO && !session->fanout->options.fake) {
         session->ops = &transport_spawn;
         bastion_detach(session); /* ssh jumps by itself */
@@ -367,6 +369,9 @@ enum host_key_decision session_host_key(struct fanout_session *session, const ch
         return HOST_KEY_TRUSTED;
     case KNOWN_VERDICT_CHANGED:
         session_failed(session, FAILURE_HOST_KEY_CHANGED, false, "host key of %s: %s", session->label, why.text);
+        return HOST_KEY_REFUSED;
+    case KNOWN_VERDICT_UNREADABLE:
+        session_failed(session, FAILURE_HOST_KEY_UNKNOWN, false, "host key of %s: %s", session->label, why.text);
         return HOST_KEY_REFUSED;
     case KNOWN_VERDICT_REVOKED:
         session_failed(session, FAILURE_HOST_KEY_REVOKED, false, "host key of %s: %s", session->label, why.text);

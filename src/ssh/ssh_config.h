@@ -23,7 +23,7 @@ struct ssh_target {
     char *host_key_alias;
     char *agent;               /* path of the agent's socket; NULL: none */
     struct text_list identities, certificates, known_hosts, global_known_hosts; /* paths, ~ and %-marks replaced */
-    bool identities_only, hash_known_hosts;
+    bool identities_only, hash_known_hosts, known_hosts_command;
     bool no_public_key, no_password, no_keyboard_interactive; /* switched off in the configuration */
     enum host_key_strictness strictness;
     unsigned alive_interval, alive_count;

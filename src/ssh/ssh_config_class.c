@@ -3,10 +3,12 @@
 #include "ssh_config_class.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "wgdeck/buf.h"
 #include "wgdeck/err.h"
@@ -33,7 +35,10 @@ static void read_included(struct ssh_config_class *class, char *words, const cha
         if (strpbrk(word, "%$"))
             class->unsure = true;
         glob_t found;
-        if (!glob(pattern, 0, NULL, &found)) {
+        int globbed = glob(pattern, GLOB_ERR, NULL, &found);
+        if (globbed && globbed != GLOB_NOMATCH)
+            class->unsure = true;
+        if (!globbed) {
             for (size_t i = 0; i < found.gl_pathc; i++)
                 read_file(class, found.gl_pathv[i], folder, depth + 1);
             globfree(&found);
@@ -81,6 +86,8 @@ static void read_file(struct ssh_config_class *class, const char *path, const ch
 {
     struct buf text = BUF_EMPTY;
     struct err err;
+    if (access(path, F_OK) && errno == ENOENT)
+        return;
     if (depth > DEPTH_MAX) {
         class->unsure = true;
         return;
@@ -89,6 +96,8 @@ static void read_file(struct ssh_config_class *class, const char *path, const ch
         char *rest, *line = text.data ? strtok_r(text.data, "\n", &rest) : NULL;
         for (; line; line = strtok_r(NULL, "\n", &rest))
             read_line(class, line, folder, depth);
+    } else {
+        class->unsure = true; /* what it says of whom is not known */
     }
     buf_free(&text);
 }

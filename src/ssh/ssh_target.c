@@ -252,6 +252,8 @@ static void take(struct ssh_target *target, const char *key, const char *value, 
         }
         return;
     }
+    if (!strcmp(key, "knownhostscommand"))
+        target->known_hosts_command = strcmp(value, "none") != 0;
     if (!strcmp(key, "revokedhostkeys") || !strcmp(key, "knownhostscommand")) {
         if (!target->needs_ssh && strcmp(value, "none")) /* who says which host keys are good is never passed over */
             target->needs_ssh = mem_format("%s in the SSH configuration", *key == 'r' ? "RevokedHostKeys" : "KnownHostsCommand");

@@ -99,14 +99,25 @@ static const struct {
     {"Connection closed", FAILURE_LOST, true},
 };
 
-static enum fanout_failure failure_of(const char *problem, bool *passing)
+/* The line that the failure was found in: behind a jump host the last one says only that the connection was closed. */
+static enum fanout_failure failure_of(const char *problem, bool *passing, char **line)
 {
     *passing = false;
-    for (size_t i = 0; i < COUNT_OF(sayings); i++)
-        if (strstr(problem, sayings[i].said)) {
-            *passing = sayings[i].passing;
-            return sayings[i].failure;
-        }
+    *line = NULL;
+    for (size_t i = 0; i < COUNT_OF(sayings); i++) {
+        const char *at = strstr(problem, sayings[i].said);
+        if (!at)
+            continue;
+        while (at > problem && !strchr("\r\n", at[-1]))
+            at--;
+        *passing = sayings[i].passing;
+        const char *offending = strstr(problem, "Offending "); /* key, file and line: more than ssh's banner says */
+        if (*at == '@' && offending)
+            at = offending;
+        at += strspn(at, "@ ");
+        *line = mem_text_part(at, strcspn(at, "@\r\n"));
+        return sayings[i].failure;
+    }
     return FAILURE_PROTOCOL;
 }
 
@@ -126,8 +137,10 @@ static void master_failed(struct master *master)
 {
     struct fanout_session *session = master->transport.session;
     bool passing;
-    char *line = last_line(&master->problem);
-    enum fanout_failure failure = failure_of(buf_text(&master->problem), &passing);
+    char *line;
+    enum fanout_failure failure = failure_of(buf_text(&master->problem), &passing, &line);
+    if (!line)
+        line = last_line(&master->problem);
     if (master->open)
         session_failed(session, FAILURE_LOST, true, "connection lost to %s: %s", session->label, line);
     else if (failure == FAILURE_HOST_KEY_CHANGED)
@@ -197,19 +210,57 @@ static void master_not_started(struct ev_loop *loop, struct ev_timer *timer, int
     session_failed(master->transport.session, FAILURE_CONFIG, false, "%s", master->why);
 }
 
-/* A pinned key stands in a file of its own, under a name of its own; ssh's known_hosts are not asked then. */
+/* A pinned key stands in a file of its own, under a name of its own; ssh's known_hosts are not asked then, but what they revoke stays revoked. */
 static int write_pinned(struct master *master, struct arguments *arguments, struct err *err)
 {
     const char *pinned = master->transport.session->pinned;
     if (!pinned)
         return 0;
-    char *path = mem_format("%s/known_hosts", master->folder), *line = mem_format("wgdeck-pinned %s\n", pinned);
-    int result = file_write(path, 0600, line, strlen(line), err);
+    char *path = mem_format("%s/known_hosts", master->folder);
+    struct buf lines = BUF_EMPTY;
+    buf_add_format(&lines, "wgdeck-pinned %s\n", pinned);
+    host_key_add_revoked(&lines, master->transport.session->known, "wgdeck-pinned");
+    int result = file_write(path, 0600, lines.data, lines.length, err);
     add_option(arguments, "UserKnownHostsFile", path);
     add_option(arguments, "GlobalKnownHostsFile", "/dev/null");
     add_option(arguments, "HostKeyAlias", "wgdeck-pinned");
-    free(line);
+    if (master->transport.session->target->known_hosts_command) /* its keys would count beside the pinned one; ssh before 8.5 has no such word */
+        add_option(arguments, "KnownHostsCommand", "none");
+    buf_free(&lines);
     free(path);
+    return result;
+}
+
+/* The ssh that ssh itself starts for a ProxyJump inherits nothing but -F: so what must hold there too stands in a file that includes the
+ * user's. The first value of a setting is the one that counts. */
+static int write_config(struct master *master, struct arguments *arguments, struct err *err)
+{
+    const struct fanout_session *session = master->transport.session;
+    const char *own = session->fanout->options.ssh_config;
+    if (!session->target->jump) {
+        if (own) {
+            add(arguments, "-F");
+            add(arguments, own);
+        }
+        return 0;
+    }
+    if (own && strpbrk(own, "\"\\*?[\n"))
+        return err_set(err, "%s: this name cannot be included, which ProxyJump needs: give the file a plainer one", own);
+    struct buf text = BUF_EMPTY;
+    buf_add_text(&text, "StrictHostKeyChecking yes\nBatchMode yes\nLogLevel ERROR\n");
+    if (own) {
+        char *whole = realpath(own, NULL); /* Include looks for other names in ~/.ssh */
+        buf_add_format(&text, "Include \"%s\"\n", whole ? whole : own);
+        free(whole);
+    } else {
+        buf_add_text(&text, "Include ~/.ssh/config\nInclude /etc/ssh/ssh_config\n");
+    }
+    char *path = mem_format("%s/config", master->folder);
+    int result = file_write(path, 0600, text.data, text.length, err);
+    add(arguments, "-F");
+    add(arguments, path);
+    free(path);
+    buf_free(&text);
     return result;
 }
 
@@ -222,10 +273,7 @@ static int master_arguments(struct master *master, struct arguments *arguments, 
     if (ssh_target_parse(session->target_text, &user, &host, &port, err))
         return -1;
     add(arguments, "ssh");
-    if (options->ssh_config) {
-        add(arguments, "-F");
-        add(arguments, options->ssh_config);
-    }
+    int result = write_config(master, arguments, err);
     static const char *const fixed[][2] = {
         {"ControlMaster", "yes"}, {"ControlPersist", "no"}, {"BatchMode", "yes"}, {"StrictHostKeyChecking", "yes"}, {"LogLevel", "ERROR"},
         {"PermitLocalCommand", "yes"}, {"ClearAllForwardings", "yes"}, {"ForwardAgent", "no"}, {"ForwardX11", "no"}, {"RemoteCommand", "none"},
@@ -240,7 +288,8 @@ static int master_arguments(struct master *master, struct arguments *arguments, 
     add_option(arguments, "ServerAliveInterval", number);
     snprintf(number, sizeof number, "%.0f", options->deadlines.connect < 1 ? 1 : options->deadlines.connect);
     add_option(arguments, "ConnectTimeout", number);
-    int result = write_pinned(master, arguments, err);
+    if (!result)
+        result = write_pinned(master, arguments, err);
     add(arguments, "-S");
     add(arguments, master->socket);
     add(arguments, "-N");
@@ -264,7 +313,9 @@ static int master_arguments(struct master *master, struct arguments *arguments, 
 static int make_folder(struct master *master, struct err *err)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
-    if (!runtime || strlen(runtime) > 32 || access(runtime, W_OK))
+    /* ssh hands the file's name to a shell: a plain one, or none. */
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-";
+    if (!runtime || strlen(runtime) > 32 || runtime[strspn(runtime, plain)] || access(runtime, W_OK))
         runtime = "/tmp";
     snprintf(master->folder, sizeof master->folder, "%s/wgdeck-XXXXXX", runtime);
     if (!mkdtemp(master->folder)) {
@@ -467,11 +518,13 @@ static void stop(struct transport *transport)
         close(master->ends[0]);
     process_end(master->process);
     if (master->folder[0]) {
-        char *pinned = mem_format("%s/known_hosts", master->folder);
-        unlink(pinned);
-        unlink(master->socket);
+        static const char *const names[] = {"known_hosts", "config", "ssh"};
+        for (size_t i = 0; i < COUNT_OF(names); i++) {
+            char *path = mem_format("%s/%s", master->folder, names[i]);
+            unlink(path);
+            free(path);
+        }
         rmdir(master->folder);
-        free(pinned);
     }
     buf_free(&master->output);
     buf_free(&master->problem);

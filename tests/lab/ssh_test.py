@@ -85,6 +85,16 @@ def test_a_password_for_login_and_for_sudo():
         assert status not in (0, None) and "the password is wrong" in shown and "wrong!" not in shown, (status, shown)
 
 
+def test_a_password_is_for_one_host():
+    """Each host is asked about by name; what was typed for one goes to no other."""
+    with Lab(["a", "b"], mesh="none") as lab:
+        lab.operator.run("mv /root/.ssh/id_ed25519 /root/kept; rm -f /root/.ssh/id_ed25519.pub; printf 'Host *\\n IdentityAgent none\\n' > /root/.ssh/config")
+        mesh = mesh_with(lab, a="pw@a", b="pw@b")
+        argv = lab.operator.command([PROGRAM, "-m", mesh, "exec", "whoami"], terminal=True, env={"TERM": "xterm"})
+        shown, status = talk(argv, [(b"password for pw@", b"lab"), (b"password for pw@", b"lab")])
+        assert status == 0 and shown.count("<asked>") == 2 and "a: <asked>" in shown and "b: <asked>" in shown, (status, shown)
+
+
 def test_a_changed_host_key():
     with Lab(["a", "b"], mesh="none") as lab:
         key = "AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"

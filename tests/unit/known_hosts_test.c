@@ -155,6 +155,47 @@ static void verdicts(void **state)
     free(rsa);
 }
 
+/* Nothing is known of a file that is there and cannot be read; and no number of lines hides the one that revokes. */
+static void what_must_not_be_missed(void **state)
+{
+    (void)state;
+    char *key = make_key("ssh-ed25519", 1), *path = mem_format("%s/missed", folder), *pin = mem_format("ssh-ed25519 %s", key);
+    struct host_keys *keys = host_keys_new();
+    struct ssh_target *target = target_with(path);
+    struct err err = {0};
+    assert_int_equal(mkdir(path, 0700), 0);
+    struct host_key_list *list = host_keys_find(keys, target);
+    assert_int_equal(host_key_check(list, NULL, "ssh-ed25519", key, &err), KNOWN_VERDICT_UNREADABLE);
+    assert_non_null(strstr(err.text, path));
+    assert_int_equal(host_key_check(list, pin, "ssh-ed25519", key, &err), KNOWN_VERDICT_UNREADABLE);
+    host_key_list_free(list);
+    rmdir(path);
+
+    struct buf text = BUF_EMPTY, lines = BUF_EMPTY;
+    for (unsigned char i = 2; i < 202; i++) {
+        char *other = make_key("ssh-ed25519", i);
+        buf_add_format(&text, "@revoked host ssh-ed25519 %s\n", other);
+        free(other);
+    }
+    buf_add_format(&text, "host ssh-ed25519 %s\n@revoked * ssh-ed25519 %s\n", key, key);
+    assert_int_equal(file_write(path, 0600, buf_text(&text), text.length, &err), 0);
+    list = host_keys_find(keys, target); /* readable again, and noticed */
+    assert_int_equal(host_key_check(list, NULL, "ssh-ed25519", key, &err), KNOWN_VERDICT_REVOKED);
+    host_key_add_revoked(&lines, list, "alias");
+    char *last = mem_format("@revoked alias ssh-ed25519 %s\n", key);
+    assert_non_null(strstr(buf_text(&lines), last));
+    host_key_list_free(list);
+    ssh_target_free(target);
+    host_keys_free(keys);
+    unlink(path);
+    buf_free(&text);
+    buf_free(&lines);
+    free(last);
+    free(pin);
+    free(path);
+    free(key);
+}
+
 static void known_types_are_wanted_first(void **state)
 {
     (void)state;
@@ -265,7 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_lines_of_every_form), cmocka_unit_test(names_and_fingerprints), cmocka_unit_test(verdicts),
-        cmocka_unit_test(known_types_are_wanted_first), cmocka_unit_test(learns), cmocka_unit_test(a_large_hashed_file_is_cheap),
+        cmocka_unit_test(known_types_are_wanted_first), cmocka_unit_test(what_must_not_be_missed), cmocka_unit_test(learns), cmocka_unit_test(a_large_hashed_file_is_cheap),
     };
     return cmocka_run_group_tests_name("known_hosts", tests, set_up, tear_down);
 }

@@ -145,6 +145,18 @@ static void classes(void **state)
         ssh_config_class_free(class);
     }
     free(text);
+    /* What is there and cannot be read may speak of any host; what is not there speaks of none. */
+    static const struct {
+        const char *path;
+        bool sure;
+    } unread[] = {{"/", false}, {"/nonexistent/wgdeck/config", true}};
+    for (size_t i = 0; i < COUNT_OF(unread); i++) {
+        struct ssh_config_class *class = ssh_config_class_read(unread[i].path);
+        char *of = ssh_config_class_of(class, "a");
+        CASE_ASSERT(i, (of != NULL) == unread[i].sure);
+        free(of);
+        ssh_config_class_free(class);
+    }
     assert_true(ssh_config_class_shares("host a1\nhostname a1\nport 22\n", "a1"));
     assert_false(ssh_config_class_shares("host a1\nhostname a1.example\nport 22\n", "a1"));
     assert_false(ssh_config_class_shares("host a1\nhostname a1\nidentityfile /keys/a1\n", "a1"));

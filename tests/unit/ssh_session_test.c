@@ -344,12 +344,12 @@ static void silence(void **state)
     (void)state;
     struct host host = {0};
     struct answer pid;
-    options.deadlines.silence = 1;
+    options.deadlines.silence = 4; /* a loaded machine may be slow to answer a keepalive */
     begin();
     open_port(&host, first.port);
     ask(&pid, &host, "echo $PPID", NULL);
     RUN_UNTIL(pid.done);
-    run(1.5);
+    run(6);
     assert_int_equal(host.failed, 0); /* keepalives are answered */
     kill(atoi(buf_text(&pid.output)), SIGSTOP);
     RUN_UNTIL(host.failed);
@@ -573,6 +573,7 @@ static void host_keys(void **state)
         {"", right, NULL, true, 0}, {"", rsa, NULL, true, 0}, /* the type that is known is asked for */
         {"", wrong, NULL, false, FAILURE_HOST_KEY_CHANGED}, {"", NULL, NULL, false, FAILURE_HOST_KEY_UNKNOWN},
         {"@revoked ", right, NULL, false, FAILURE_HOST_KEY_REVOKED}, {"", NULL, right, true, 0},
+        {"@revoked ", right, right, false, FAILURE_HOST_KEY_REVOKED},
         {"", NULL, wrong, false, FAILURE_HOST_KEY_CHANGED}, {"", right, wrong, false, FAILURE_HOST_KEY_CHANGED},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -603,6 +604,52 @@ static void host_keys(void **state)
     free(wrong);
     free(host.why);
     sshd_stop(&sshd);
+}
+
+/* What cannot be read may revoke a key: nobody logs in, by either transport, pinned or not. */
+static void unreadable_known_hosts(void **state)
+{
+    (void)state;
+    struct host host = {0};
+    char *right = fixture_public("host"), text[256], target[32];
+    snprintf(text, sizeof text, "UserKnownHostsFile %s/known_hosts %s/folder\n", fixture_folder, fixture_folder);
+    mkdir(fixture_path("folder"), 0700);
+    fixture_config(text);
+    snprintf(target, sizeof target, "127.0.0.1:%u", first.port);
+    for (int i = 0; i < 4; i++) {
+        options.transport = i & 1 ? TRANSPORT_SSH : TRANSPORT_LIBSSH;
+        begin();
+        open_target(&host, target, i & 2 ? right : NULL);
+        RUN_UNTIL(host.opened || host.failed);
+        CASE_ASSERT(i, host.failed && host.failure == FAILURE_HOST_KEY_UNKNOWN && strstr(host.why, "cannot be read"));
+        end();
+    }
+    rmdir(fixture_path("folder"));
+    free(right);
+    free(host.why);
+}
+
+/* A pinned key is the only one, also beside a KnownHostsCommand that says another. */
+static void a_pinned_key_and_a_command(void **state)
+{
+    (void)state;
+    struct host host = {0};
+    char *right = fixture_public("host"), *wrong = fixture_public("id"), target[32];
+    char *text = mem_format("KnownHostsCommand /bin/echo %%H %s\n", right);
+    fixture_config(text);
+    snprintf(target, sizeof target, "127.0.0.1:%u", first.port);
+    for (int i = 0; i < 2; i++) {
+        begin();
+        open_target(&host, target, i ? wrong : right);
+        RUN_UNTIL(host.opened || host.failed);
+        assert_ptr_equal(host.session->ops, &transport_spawn);
+        CASE_ASSERT(i, host.opened == (i == 0));
+        end();
+    }
+    free(text);
+    free(right);
+    free(wrong);
+    free(host.why);
 }
 
 /* Trap 8: a CA of host keys, which libssh passes over in silence, is ssh's work. */
@@ -1132,6 +1179,84 @@ static void through_a_jump_host(void **state)
     fixture_config(NULL);
 }
 
+/* ssh hands BatchMode and StrictHostKeyChecking on to nobody: a jump host of the spawned ssh is held as strictly as its target all the same,
+ * whether it is named by the target, in a chain, or by another jump host's own configuration. */
+static void an_unknown_jump_host_under_ssh(void **state)
+{
+    (void)state;
+    struct host host = {0};
+    char text[1024];
+    struct sshd gate = sshd_start(NULL), inner = sshd_start(NULL);
+    fixture_know(inner.port, "host");
+    static const char *const targets[] = {"behind", "chained", "nested"}, *const strictness[] = {"no", "accept-new", "ask"};
+    for (size_t i = 0; i < COUNT_OF(targets) * COUNT_OF(strictness) + COUNT_OF(targets); i++) {
+        bool known = i >= COUNT_OF(targets) * COUNT_OF(strictness);
+        snprintf(text, sizeof text,
+                 "StrictHostKeyChecking %s\nHost gate\n Port %u\nHost inner\n Port %u\nHost through\n Port %u\n ProxyJump gate\n"
+                 "Host behind\n ProxyJump gate\nHost chained\n ProxyJump gate,inner\nHost nested\n ProxyJump through\n"
+                 "Host behind chained nested\n Port %u\nHost *\n HostName 127.0.0.1\n",
+                 strictness[i % 3], gate.port, inner.port, inner.port, first.port);
+        fixture_config(text);
+        if (known && i % 3 == 0)
+            fixture_know(gate.port, "host");
+        options.transport = TRANSPORT_SSH;
+        begin();
+        open_target(&host, targets[known ? i % 3 : i / 3], NULL);
+        RUN_UNTIL(host.opened || host.failed);
+        if (host.failed)
+            print_message("%s\n", host.why);
+        CASE_ASSERT(i, host.opened == known);
+        CASE_ASSERT(i, known || (host.failure == FAILURE_HOST_KEY_UNKNOWN && strstr(host.why, "Host key verification failed")));
+        if (known)
+            simply(&host, "42\n");
+        end();
+        char *learnt = fixture_read("known_hosts"), *name = mem_format("[127.0.0.1]:%u", gate.port);
+        CASE_ASSERT(i, known || !strstr(learnt, name));
+        free(learnt);
+        free(name);
+    }
+    free(host.why);
+    sshd_stop(&gate);
+    sshd_stop(&inner);
+}
+
+/* kill -9, or the machine out of memory: no ssh stays behind, logged in. */
+static void a_killed_deck_leaves_no_ssh(void **state)
+{
+    (void)state;
+    int ends[2];
+    char text[32] = "";
+    assert_int_equal(pipe(ends), 0);
+    pid_t deck = fixture_fork();
+    if (deck == 0) {
+        struct host host = {0};
+        struct answer answer;
+        loop = ev_loop_new(0);
+        options.transport = TRANSPORT_SSH;
+        options.keep = true;
+        begin();
+        open_port(&host, first.port);
+        ask(&answer, &host, "echo $PPID", NULL);
+        for (int i = 0; i < 2000 && !answer.done; i++)
+            run(0.01);
+        if (write(ends[1], buf_text(&answer.output), answer.output.length) > 0)
+            run(60);
+        _exit(1);
+    }
+    close(ends[1]);
+    ssize_t got = read(ends[0], text, sizeof text - 1);
+    assert_true(got > 0);
+    close(ends[0]);
+    pid_t served = atoi(text); /* sshd's process for this login */
+    assert_true(served > 1);
+    assert_int_equal(kill(served, 0), 0);
+    kill(deck, SIGKILL);
+    waitpid(deck, NULL, 0);
+    for (int i = 0; i < 2000 && kill(served, 0) == 0; i++)
+        usleep(10000);
+    assert_true(kill(served, 0) < 0);
+}
+
 static void a_lost_jump_host(void **state)
 {
     (void)state;
@@ -1215,7 +1340,8 @@ int main(int argc, char **argv)
         TEST(requests), TEST(one_dies_the_others_live), TEST(sockets),
         TEST(a_server_that_stops_reading), TEST(silence), TEST(upload), TEST(a_flood_is_ended),
         TEST(names), TEST(an_underscore_in_the_name), TEST(deadlines),
-        TEST(a_crowd_at_one_server), TEST(host_keys), TEST(a_host_certificate),
+        TEST(a_crowd_at_one_server), TEST(host_keys), TEST(a_host_certificate), TEST(unreadable_known_hosts),
+        TEST(a_pinned_key_and_a_command), TEST(an_unknown_jump_host_under_ssh), TEST(a_killed_deck_leaves_no_ssh),
         TEST(a_post_quantum_server), TEST(a_proxy_command), TEST(keys), TEST(passwords_and_questions), TEST(a_user_certificate),
         TEST(a_slow_agent), TEST(an_agent_with_many_keys), TEST(through_a_jump_host),
         TEST(a_lost_jump_host),
