@@ -148,7 +148,9 @@ fuzz:
 
 lint: manuals
 	$(Q)tests/check $(BUILD) lint
-	$(Q)cppcheck --quiet --enable=warning,portability --inline-suppr --error-exitcode=1 -Iinclude src
+	$(Q)command -v cppcheck >/dev/null || { echo "make lint: cppcheck is missing (apt-get install cppcheck)"; exit 1; }
+	$(Q)cppcheck --quiet --enable=warning,portability --inline-suppr --error-exitcode=1 -Iinclude \
+	    --include=/usr/include/$(shell $(CC) -print-multiarch)/sys/queue.h src
 
 demo:
 	$(Q)tools/deps build lab
