@@ -68,8 +68,24 @@ enum observed_reach {
     REACH_GARBLED,  /* it answered, and the answer cannot be used */
 };
 
+/* Of REACH_FAILED: what kind of failure it was, since each is mended differently. */
+enum observed_failure {
+    FAILED_OTHERWISE,
+    FAILED_UNRESOLVED,       /* no address for its name */
+    FAILED_REFUSED,          /* nothing listens where its sshd should */
+    FAILED_TIMED_OUT,
+    FAILED_NETWORK,          /* no route, host unreachable */
+    FAILED_HOST_KEY_UNKNOWN,
+    FAILED_HOST_KEY_CHANGED, /* not the known or the pinned one */
+    FAILED_HOST_KEY_REVOKED,
+    FAILED_LOGIN,            /* no key or password was accepted */
+    FAILED_SETTINGS,         /* the SSH configuration, or the target, is wrong */
+    FAILED_AFTER_LOGIN,      /* logged in; what ran there failed or hung */
+};
+
 struct observation {
     enum observed_reach reach;
+    enum observed_failure failure;
     char *error;                  /* one safe line; NULL when REACH_OK; owned */
     int64_t at;                   /* deck's wall clock when the reading arrived, ns */
     int64_t node_time;            /* node's wall clock in the same reading, ns; ages of handshakes are taken from it */
@@ -126,7 +142,7 @@ void observed_config_take(struct observed_config *config, struct wgquick *wgquic
  * kernel treats specially: 1.0.0.1 for 0.0.0.0/0, 2000::1 for ::/0). */
 struct address observed_route_target(const struct prefix *allowed);
 
-/* JSON form, schema 1; see tests/golden for examples. The deck's own fields (reach, at, clock_*, dialled) are not in what a node sends,
+/* JSON form, schema 1; see tests/golden for examples. The deck's own fields (reach, failure, at, clock_*, dialled) are not in what a node sends,
  * and are ignored when a node sends them (from_json with trusted false); recordings carry them (trusted true).
  * Everything is checked: counts, lengths, ranges, names; all strings are made safe. At most 64 MiB and what the limits above say. */
 void observation_to_json(const struct observation *observation, bool with_deck_fields, struct json *json, const char *key);

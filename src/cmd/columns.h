@@ -31,6 +31,8 @@ void columns_write(struct columns *columns, const struct terminal *terminal, str
 
 /* TEXT broken at spaces, and a line end: the cursor is at column AT, further lines begin at column INDENT. */
 void add_filled(struct buf *buf, const char *text, size_t at, size_t indent, size_t width);
+/* A remedy (struct fault), its parts on lines of their own, from column INDENT on, where the line stands already (remedy.c). */
+void add_remedy(struct buf *buf, const char *remedy, size_t indent, size_t width);
 
 #define BYTES_TEXT_SIZE 16
 void bytes_text(uint64_t bytes, char text[static BYTES_TEXT_SIZE]); /* "1.2 MiB" */

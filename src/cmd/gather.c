@@ -307,6 +307,7 @@ const struct observed *gather_observed(struct gather *gather)
         struct fanout_session *session = look_session(gather->look, i);
         const char *error = session ? fanout_session_error(session) : NULL;
         seen->reach = REACH_FAILED;
+        seen->failure = session && fanout_session_phase(session) == PHASE_OPEN ? FAILED_AFTER_LOGIN : FAILED_TIMED_OUT;
         free(seen->error);
         if (error && fanout_session_phase(session) == PHASE_WAITING)
             seen->error = mem_format("no answer yet: %s", error);

@@ -73,8 +73,10 @@ static void add_fault(const struct report *report, const struct fault *fault, st
     add_direction(report, fault, buf);
     add_list(report, "evidence", fault->evidence, fault->evidence_count, SIZE_MAX, buf);
     add_place(report, fault, buf);
-    if (fault->remedy && *fault->remedy) /* one line, however long: it may hold a command to copy */
-        buf_add_format(buf, "    %-*s%s\n", LABEL_COLUMN - 4, "mend", fault->remedy);
+    if (fault->remedy && *fault->remedy) {
+        buf_add_format(buf, "    %-*s", LABEL_COLUMN - 4, "mend");
+        add_remedy(buf, fault->remedy, LABEL_COLUMN, report->terminal->width);
+    }
     add_list(report, "explains", fault->consequences, fault->consequence_count, report->all ? SIZE_MAX : CONSEQUENCES_SHOWN, buf);
     if (fault->since) {
         char since[CLOCK_TEXT_SIZE];

@@ -8,6 +8,7 @@
 #include "output_doctor.h"
 #include "wgdeck/clock.h"
 #include "wgdeck/mem.h"
+#include "wgdeck/text.h"
 
 enum {
     NODES_BEFORE_FOLDING = 40, /* more healthy nodes than this take one line together, unless all are asked for */
@@ -236,8 +237,10 @@ static void add_faults(const struct report *report, struct buf *buf)
         add_marked(buf, report->terminal, mark, fault->kind->id);
         buf_add_text(buf, ": ");
         add_filled(buf, fault->summary, strlen(fault->kind->id) + 4, 4, report->terminal->width);
-        if (fault->remedy && *fault->remedy) /* one line, however long: it may hold a command to copy */
-            buf_add_format(buf, "    %s%s\n", arrow, fault->remedy);
+        if (fault->remedy && *fault->remedy) {
+            buf_add_format(buf, "    %s", arrow);
+            add_remedy(buf, fault->remedy, 4 + text_width(arrow), report->terminal->width);
+        }
     }
     if (shown)
         buf_add_text(buf, "wgdeck doctor shows the evidence.\n");

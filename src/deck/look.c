@@ -49,6 +49,7 @@ static void make_salt(char salt[static LOOK_SALT_SIZE])
 static void set_failed(struct look *look, size_t index, const char *why)
 {
     look->observed->nodes[index].reach = REACH_FAILED;
+    look->observed->nodes[index].failure = FAILED_SETTINGS;
     look->observed->nodes[index].error = mem_text(why);
 }
 

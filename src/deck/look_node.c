@@ -14,8 +14,9 @@
 
 enum {
     PRELUDE_LIMIT = 256 << 10, /* what login scripts may print */
-    LINE_LIMIT = 32 << 20,
-    BARE_LIMIT = 64 << 20,
+    ANSWER_LIMIT = 32 << 20,   /* of one node: 100,000 rows are about 20 MiB */
+    ANSWERS_LIMIT = 256 << 20, /* of all nodes together: who makes it more fails, unless its own share is small */
+    ANSWER_SMALL = 1 << 20,
     PROBLEM_KEPT = 400,
     PUSH_PIECE = 256 << 10,    /* in flight for one node: the others' pushes share the line */
     CRASHES_FORGIVEN = 1,
@@ -41,6 +42,22 @@ static void stop_request(struct look_node *node)
     ev_timer_stop(node->look->loop, &node->deadline);
 }
 
+static void set_failed(struct look_node *node, enum observed_reach reach, enum observed_failure failure, const char *why)
+{
+    char *safe = text_safe(why); /* WHY may be in what is freed here */
+    stop_request(node);
+    node->kept = 0;
+    observation_clear(seen(node));
+    seen(node)->reach = reach;
+    seen(node)->failure = failure;
+    seen(node)->error = safe;
+    seen(node)->at = clock_wall();
+    if (node->look->options.every > 0 && fanout_session_phase(node->session) == PHASE_OPEN)
+        ev_timer_again(node->look->loop, &node->again);
+    look_node_changed(node);
+}
+
+/* What went wrong once it was logged in. */
 static void __attribute__((format(printf, 3, 4))) fail(struct look_node *node, enum observed_reach reach, const char *format, ...)
 {
     struct buf why = BUF_EMPTY;
@@ -48,15 +65,8 @@ static void __attribute__((format(printf, 3, 4))) fail(struct look_node *node, e
     va_start(arguments, format);
     buf_add_vformat(&why, format, arguments);
     va_end(arguments);
-    stop_request(node);
-    observation_clear(seen(node));
-    seen(node)->reach = reach;
-    seen(node)->error = text_safe(buf_text(&why));
-    seen(node)->at = clock_wall();
+    set_failed(node, reach, reach == REACH_FAILED ? FAILED_AFTER_LOGIN : FAILED_OTHERWISE, buf_text(&why));
     buf_free(&why);
-    if (node->look->options.every > 0 && fanout_session_phase(node->session) == PHASE_OPEN)
-        ev_timer_again(node->look->loop, &node->again);
-    look_node_changed(node);
 }
 
 /* Readings */
@@ -128,6 +138,7 @@ static void bare_arrived(struct look_node *node, int status)
     observation_clear(seen(node));
     *seen(node) = fresh;
     set_deck_fields(node, node->asked_at);
+    node->kept = node->input.length;
     buf_free(&node->input);
     node->stage = STAGE_IDLE;
     if (node->look->options.every > 0)
@@ -212,6 +223,8 @@ static void helper_line(struct look_node *node, const char *line, size_t length)
         helper_event(node, object, event);
     else
         helper_answer(node, object);
+    if (seen(node)->reach == REACH_OK && (!event || length > node->kept))
+        node->kept = length;
     cJSON_Delete(object);
 }
 
@@ -323,15 +336,31 @@ static void take_lines(struct look_node *node)
         buf_drop(&node->input, at);
 }
 
+/* Bytes of answers that are in memory for the nodes but ONE: on the way, or as the reading that was made of them. */
+static size_t held_for_others(const struct look_node *one)
+{
+    const struct look *look = one->look;
+    size_t held = 0;
+    for (size_t i = 0; i < look->mesh->node_count; i++)
+        if (&look->nodes[i] != one)
+            held += look->nodes[i].input.length + look->nodes[i].kept;
+    return held;
+}
+
 static void on_output(void *context, struct fanout_request *request, const char *bytes, size_t length)
 {
     struct look_node *node = context;
-    size_t limit = node->stage == STAGE_BARE ? BARE_LIMIT : LINE_LIMIT;
     if (request != node->request)
         return;
     node->questioned = false;
-    if (length > limit - node->input.length) {
-        fail(node, REACH_GARBLED, "it answered more than %zu MiB", limit >> 20);
+    if (length > ANSWER_LIMIT - node->input.length) {
+        fail(node, REACH_GARBLED, "it answered more than %d MiB", ANSWER_LIMIT >> 20);
+        return;
+    }
+    size_t own = node->input.length + length;
+    if (own > ANSWER_SMALL && own + held_for_others(node) > ANSWERS_LIMIT) {
+        fail(node, REACH_GARBLED, "its answer is large (more than %zu MiB), and those of all nodes together are more than %d MiB", own >> 20,
+             ANSWERS_LIMIT >> 20);
         return;
     }
     /* Only the new bytes can hold the end of a line. */
@@ -530,12 +559,27 @@ static void on_open(void *context, struct fanout_session *session)
     start(node, node->look->options.mode == LOOK_HELPER);
 }
 
+static const enum observed_failure failed_as[] = {
+    [FAILURE_NONE] = FAILED_OTHERWISE,
+    [FAILURE_RESOLVE] = FAILED_UNRESOLVED,
+    [FAILURE_REFUSED] = FAILED_REFUSED,
+    [FAILURE_TIMEOUT] = FAILED_TIMED_OUT,
+    [FAILURE_NETWORK] = FAILED_NETWORK,
+    [FAILURE_HOST_KEY_UNKNOWN] = FAILED_HOST_KEY_UNKNOWN,
+    [FAILURE_HOST_KEY_CHANGED] = FAILED_HOST_KEY_CHANGED,
+    [FAILURE_HOST_KEY_REVOKED] = FAILED_HOST_KEY_REVOKED,
+    [FAILURE_LOGIN] = FAILED_LOGIN,
+    [FAILURE_PROTOCOL] = FAILED_OTHERWISE,
+    [FAILURE_CONFIG] = FAILED_SETTINGS,
+    [FAILURE_LOST] = FAILED_OTHERWISE,
+    [FAILURE_SUDO] = FAILED_AFTER_LOGIN,
+};
+
 static void on_failed(void *context, struct fanout_session *session, enum fanout_failure failure, const char *why)
 {
     struct look_node *node = context;
     node->session = session;
-    (void)failure;
-    fail(node, REACH_FAILED, "%s", why ? why : "not reached");
+    set_failed(node, REACH_FAILED, failed_as[failure], why ? why : "not reached");
 }
 
 const struct fanout_session_events look_session_events = {.open = on_open, .failed = on_failed};

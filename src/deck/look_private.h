@@ -37,6 +37,7 @@ struct look_node {
     size_t pushed;
     char *system;              /* "Linux x86_64" */
     struct buf input;          /* a line that is not whole yet; the whole bare look */
+    size_t kept;               /* length of the answer that the standing reading was made of */
     struct buf problem;        /* the end of what came on stderr */
 };
 

@@ -59,7 +59,7 @@ static void name_duplicate(struct context *context, size_t other, size_t owner, 
         words_add_shell(&name, thief->interface_name);
         fault_summary(fault, "%s has the address %s of %s: packets from %s to %s end in itself, and others may be answered by the wrong one", thief->name,
                       text, right->name, thief->name, right->name);
-        fault_remedy(fault, "on %s: ip address del %s/%u dev %s, and out of its saved file; give it an address of its own", thief->name, text,
+        fault_remedy(fault, "on %s: ip address del %s/%u dev %s; and out of its saved file; give it an address of its own", thief->name, text,
                      address_bits(address), buf_text(&name));
         buf_free(&name);
         index = fault_index(context);

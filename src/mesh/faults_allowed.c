@@ -316,7 +316,7 @@ static void name_wide(struct context *context, struct pair *pair, size_t holder,
             prefix_list_add(&rest, &end->row->allowed[i]);
     char *set = words_set_peer(view, &end->row->public_key), *list = words_prefixes(rest.items, rest.count);
     char *has = words_prefixes(end->row->allowed, end->row->allowed_count);
-    fault_remedy(fault, "on %s: %s allowed-ips %s, and the same in its saved file; or, if %s is meant to forward, say so in the mesh file (Role, AllowedIPs)",
+    fault_remedy(fault, "on %s: %s allowed-ips %s; and the same in its saved file; or, if %s is meant to forward, say so in the mesh file (Role, AllowedIPs)",
                  view->name, set, *list ? list : "ADDRESSES", context->views[other].name);
     fault_folds(context, "");
     fault_evidence(context, fault_index(context), "%s: the row for %s has AllowedIPs %s", view->name, context->views[other].name, has);

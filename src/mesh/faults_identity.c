@@ -131,7 +131,7 @@ static void add_replace_remedy(const struct context *context, struct fault *faul
     char *allowed = words_prefixes(row->allowed, row->allowed_count);
     char endpoint[ENDPOINT_TEXT_SIZE];
     endpoint_text(&row->endpoint, endpoint);
-    fault_remedy_more(fault, "on %s: %s remove && %s allowed-ips %s%s%s, and the same in its saved file%s", view->name, remove, add,
+    fault_remedy_more(fault, "on %s: %s remove && %s allowed-ips %s%s%s; and the same in its saved file%s", view->name, remove, add,
                       *allowed ? allowed : "''", *endpoint ? " endpoint " : "", endpoint,
                       row->has_preshared ? " (with a new preshared key at both ends)" : "");
     free(remove);

@@ -45,6 +45,68 @@ static void add_who_hears(struct context *context, size_t node, size_t fault)
     }
 }
 
+/* @n: the node; @t: what ssh is given. */
+static const char *const reach_remedies[] = {
+    [FAILED_OTHERWISE] = "see whether @n runs and its sshd answers, by its provider's console if need be: ssh -v @t",
+    [FAILED_UNRESOLVED] = "mend the name: Ssh in the mesh file, or HostName in the SSH configuration; what ssh makes of it: ssh -G @t",
+    [FAILED_REFUSED] = "no sshd listens there, or a firewall refuses: start it by the provider's console (systemctl status ssh), or mend the port; "
+                       "what ssh dials: ssh -G @t",
+    [FAILED_TIMED_OUT] = "see by its provider's console whether @n runs, and whether firewalls let TCP through to its sshd; then: ssh -v @t",
+    [FAILED_NETWORK] = "nothing leads there from this machine: see its routes and the address of @n; what ssh dials: ssh -G @t",
+    [FAILED_HOST_KEY_UNKNOWN] = "compare the key with the host's own, shown by its console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub; "
+                                "only if they are the same, accept it: ssh -o StrictHostKeyChecking=ask @t",
+    [FAILED_HOST_KEY_CHANGED] = "do not log in there and type no password before it is known why: someone may sit in between; if the host was "
+                                "installed anew, compare its key by its console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub; "
+                                "only if they are the same, take the old key out of known_hosts, or out of HostKey in the mesh file",
+    [FAILED_HOST_KEY_REVOKED] = "do not log in there: the key it shows is marked as revoked; give the host new keys by its console, and leave the mark",
+    [FAILED_LOGIN] = "put your key into ~/.ssh/authorized_keys of that user there, or name the right user and key in the SSH configuration; "
+                     "what is offered and refused: ssh -v @t",
+    [FAILED_SETTINGS] = "mend the SSH settings that the evidence names; what ssh makes of them: ssh -G @t",
+    [FAILED_AFTER_LOGIN] = "the login works, what runs there does not: see its disk, its memory and its load: ssh @t",
+};
+
+/* "host:port" is ours; ssh itself wants a URL for it. */
+static void add_ssh_target(struct buf *buf, const char *target)
+{
+    const char *at = strrchr(target, '@'), *host = at ? at + 1 : target, *bracket = strrchr(host, ']'), *colon = strchr(bracket ? bracket : host, ':');
+    bool port = colon && !strchr(colon + 1, ':') && strncmp(target, "ssh://", strlen("ssh://")) != 0;
+    char *url = mem_format("%s%s", port ? "ssh://" : "", target);
+    words_add_shell(buf, url);
+    free(url);
+}
+
+static char *fill_in(const char *text, const char *name, const char *target)
+{
+    struct buf buf = BUF_EMPTY;
+    for (; *text; text++)
+        if (text[0] == '@' && (text[1] == 'n' || text[1] == 't'))
+            buf_add_text(&buf, *++text == 'n' ? name : target);
+        else
+            buf_add_char(&buf, *text);
+    return buf_take(&buf);
+}
+
+static void add_reach_remedy(struct fault *fault, const struct node_view *view)
+{
+    const char *name = view->name;
+    struct buf target = BUF_EMPTY;
+    add_ssh_target(&target, view->node->ssh ? view->node->ssh : name);
+    if (view->seen->reach == REACH_OK) {
+        fault_remedy(fault, "log in to %s as root, or allow the login sudo, so that its WireGuard can be read", name);
+    } else if (view->seen->reach == REACH_GARBLED) {
+        fault_remedy(fault, "see what it prints to a command: ssh %s true", buf_text(&target));
+    } else if (!view->node->ssh) {
+        fault_remedy(fault, "give %s its Ssh = user@host in the mesh file", name);
+    } else {
+        char *text = fill_in(reach_remedies[view->seen->failure], name, buf_text(&target));
+        fault_remedy(fault, "%s", text);
+        free(text);
+    }
+    if (view->seen->reach != REACH_OK)
+        fault_remedy_more(fault, "keep its rows on the other nodes");
+    buf_free(&target);
+}
+
 /* D10. Never "down": SSH is one thing, its tunnels are another. */
 static void name_unreachable(struct context *context, size_t node)
 {
@@ -62,13 +124,9 @@ static void name_unreachable(struct context *context, size_t node)
     } else {
         fault_summary(fault, "%s %s; no other node tells anything of it", view->name, what);
     }
-    if (view->seen->reach == REACH_OK) {
+    if (view->seen->reach == REACH_OK)
         fault->severity = SEVERITY_WARNING;
-        fault_remedy(fault, "log in to %s as root, or allow the login sudo, so that its WireGuard can be read", view->name);
-    } else {
-        fault_remedy(fault, "see whether %s runs and its sshd answers (ssh -v %s), by its provider's console if need be; keep its rows on the other nodes",
-                     view->name, view->node->ssh ? view->node->ssh : view->name);
-    }
+    add_reach_remedy(fault, view);
     view->root = fault_index(context);
     add_why(context, node, view->root);
     add_who_hears(context, node, view->root);
@@ -191,7 +249,7 @@ static void detect_no_private_key(struct context *context)
             fault_remedy(fault, "on %s, as root: put the saved key back: wg set %s private-key <(sed -n 's/^ *PrivateKey *= *//p' %s)",
                          view->name, buf_text(&name), view->config->path);
         else
-            fault_remedy(fault, "on %s, as root: wg set %s private-key FILE, with the file that holds its key; if the key is lost, make a new one (wg genkey) and give its public key to the others",
+            fault_remedy(fault, "on %s, as root: wg set %s private-key FILE; FILE is where its key is kept; if the key is lost, make a new one (wg genkey) and give its public key to the others",
                          view->name, buf_text(&name));
         size_t index = fault_index(context);
         fault_evidence(context, index, "%s: the private key of %s is (none)", view->name, view->interface_name);

@@ -285,7 +285,7 @@ static struct fault *name_mtu(struct context *context, size_t node, uint32_t rig
     struct fault *fault = fault_new(context, "mtu-mismatch", node, NONE);
     struct buf device = BUF_EMPTY;
     words_add_shell(&device, view->interface_name);
-    fault_remedy(fault, "on %s: ip link set %s mtu %u, and MTU = %u in its saved file", view->name, buf_text(&device), right, right);
+    fault_remedy(fault, "on %s: ip link set %s mtu %u; and MTU = %u in its saved file", view->name, buf_text(&device), right, right);
     fault_evidence(context, fault_index(context), "%s: the MTU of %s is %u", view->name, view->interface_name, view->interface->mtu);
     if (view->config && view->config->mtu)
         fault_evidence(context, fault_index(context), "%s: %s has MTU %u", view->name, view->config->path, view->config->mtu);

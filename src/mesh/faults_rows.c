@@ -202,7 +202,7 @@ static void name_ghost(struct context *context, const struct ghost *ghosts, size
         endpoint_text(&ghosts[i].row->endpoint, endpoint);
         clock_ago_text(row_age(view, ghosts[i].row), age);
         if (i < 8)
-            fault_remedy_more(&context->findings[index].fault, "on %s: %s remove, and out of its saved file", view->name, set);
+            fault_remedy_more(&context->findings[index].fault, "on %s: %s remove; and out of its saved file", view->name, set);
         fault_evidence(context, index, "%s: a row with this key, AllowedIPs %s, endpoint %s, last handshake %s", view->name,
                        *allowed ? allowed : "(none)", *endpoint ? endpoint : "(none)", ghosts[i].row->handshake > 0 ? age : "never");
         free(set);

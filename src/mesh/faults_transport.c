@@ -77,7 +77,7 @@ static void name_clash(struct context *context, size_t seer, size_t x, size_t y,
         return;
     struct fault *fault = fault_new(context, "nat-port-clash", x, y);
     fault_summary(fault, "%s and %s are behind one NAT and share its port %s: only one of them can be heard at a time", one->name, two->name, text);
-    fault_remedy(fault, "give them different ports: on %s: wg set %s listen-port %u (free there), and ListenPort in its saved file; no one calls a node behind NAT by its port",
+    fault_remedy(fault, "give them different ports: on %s: wg set %s listen-port %u (free there); and ListenPort in its saved file; no one calls a node behind NAT by its port",
                  two->name, two->interface_name, two->device->listen_port < 65535 ? two->device->listen_port + 1u : 51821u);
     size_t index = fault_index(context);
     fault_evidence(context, index, "%s: %s", context->views[seer].name, how);
@@ -279,7 +279,7 @@ static void name_endpoint(struct context *context, struct pair *pair, size_t hol
                       peer->device->listen_port);
     else
         fault_summary(fault, "%s sends to %s at %s, which is not an address of %s", view->name, peer->name, wrong, peer->name);
-    fault_remedy(fault, "on %s: %s endpoint %s, and the same in its saved file", view->name, set, right);
+    fault_remedy(fault, "on %s: %s endpoint %s; and the same in its saved file", view->name, set, right);
     fault_folds(context, "");
     size_t index = fault_index(context);
     fault_evidence(context, index, "%s", row);

@@ -179,7 +179,7 @@ static void finish(struct drift *drift)
         fault_summary(fault, "%s", fault->evidence[0]);
     else
         fault_summary(fault, "%s runs something else than it has saved, in %zu places", view->name, fault->evidence_count);
-    fault_remedy(fault, "if what runs is right, on %s: wg-quick save %s; if the saved file is right: wg syncconf %s <(wg-quick strip %s), as root", view->name,
+    fault_remedy(fault, "if what runs is right, on %s: wg-quick save %s; if the saved file is right, as root: wg syncconf %s <(wg-quick strip %s)", view->name,
                  buf_text(&device), buf_text(&device), buf_text(&device));
     buf_free(&device);
 }
@@ -229,7 +229,7 @@ static void detect_skew(struct context *context)
         }
         struct fault *fault = fault_new(context, "clock-skew", i, NONE);
         fault_summary(fault, "%s's clock is %s %s the others'", view->name, skew, behind ? "behind" : "ahead of");
-        fault_remedy(fault, "on %s: timedatectl set-ntp true, and see why time is not kept (timedatectl timesync-status, chronyc tracking)", view->name);
+        fault_remedy(fault, "on %s: timedatectl set-ntp true; and see why time is not kept (timedatectl timesync-status, chronyc tracking)", view->name);
         clock_age_text(view->seen->clock_uncertainty, uncertainty);
         fault_evidence(context, fault_index(context), "%s: its clock differs by %s from the middle of all clocks, known to within %lld ms", view->name, skew,
                        (long long)(view->seen->clock_uncertainty / CLOCK_MILLISECOND));

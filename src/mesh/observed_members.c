@@ -9,6 +9,8 @@ enum { MANY = 100000, SOME = 1000 };
 #define LIST_AT(type, member, counter) .offset = offsetof(type, member), .other = offsetof(type, counter)
 
 static const char *const engine_words[] = {"unknown", "kernel", "embedded", "userspace", NULL};
+static const char *const failure_words[] = {"otherwise", "unresolved", "refused", "timed-out", "network", "host-key-unknown", "host-key-changed",
+                                            "host-key-revoked", "login", "settings", "after-login", NULL};
 static const char *const reach_words[] = {"unknown", "ok", "failed", "garbled", NULL};
 
 static const struct field row_fields[] = {
@@ -93,6 +95,7 @@ static const struct shape table_route_shape = {
 
 static const struct field observation_fields[] = {
     {"reach", FIELD_WORD, AT(struct observation, reach), .words = reach_words, .deck = true},
+    {"failure", FIELD_WORD, AT(struct observation, failure), .words = failure_words, .deck = true},
     {"error", FIELD_TEXT, AT(struct observation, error), .deck = true},
     {"at", FIELD_I64, AT(struct observation, at), .deck = true},
     {"clock_offset", FIELD_I64, AT(struct observation, clock_offset), .deck = true},

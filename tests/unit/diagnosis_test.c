@@ -1247,12 +1247,50 @@ static void test_random(void **state)
     }
 }
 
+/* A changed host key and a machine that is switched off are not mended in the same way. */
+static void test_remedy_fits_the_failure(void **state)
+{
+    (void)state;
+    static const struct {
+        enum observed_failure failure;
+        const char *ssh, *wanted;
+    } reasons[] = {
+        {FAILED_OTHERWISE, "root@b", "ssh -v root@b"},
+        {FAILED_OTHERWISE, "root@b:2222", "ssh -v ssh://root@b:2222"},
+        {FAILED_OTHERWISE, "root@[fd00::2]:22", "ssh -v ssh://root@[fd00::2]:22"},
+        {FAILED_UNRESOLVED, "root@b", "mend the name"},
+        {FAILED_REFUSED, "root@b", "no sshd listens there"},
+        {FAILED_TIMED_OUT, "root@b", "whether b runs"},
+        {FAILED_NETWORK, "root@b", "nothing leads there"},
+        {FAILED_HOST_KEY_UNKNOWN, "root@b", "only if they are the same, accept it"},
+        {FAILED_HOST_KEY_CHANGED, "root@b", "do not log in there"},
+        {FAILED_HOST_KEY_REVOKED, "root@b", "marked as revoked"},
+        {FAILED_LOGIN, "root@b", "authorized_keys"},
+        {FAILED_SETTINGS, "root@b", "ssh -G root@b"},
+        {FAILED_SETTINGS, NULL, "give b its Ssh"},
+        {FAILED_AFTER_LOGIN, "root@b", "the login works"},
+    };
+    for (size_t i = 0; i < COUNT_OF(reasons); i++) {
+        struct world world = world_new(3, true);
+        world_fail(&world, 'b');
+        world_node(&world, 'b')->failure = reasons[i].failure;
+        free(world.mesh->nodes[1].ssh);
+        world.mesh->nodes[1].ssh = reasons[i].ssh ? mem_text(reasons[i].ssh) : NULL;
+        struct diagnosis *diagnosis = diagnose(world.mesh, world.now, NULL);
+        const char *remedy = diagnosis->faults[0].remedy;
+        if (!strstr(remedy, reasons[i].wanted) || !strstr(remedy, "keep its rows"))
+            fail_msg("case %zu: wanted \"%s\" in: %s", i, reasons[i].wanted, remedy);
+        diagnosis_free(diagnosis);
+        world_free(&world);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest others[] = {
         cmocka_unit_test(test_kinds_and_detectors), cmocka_unit_test(test_kinds_are_made), cmocka_unit_test(test_unknown_when_nothing_was_seen),
         cmocka_unit_test(test_hostile_names),       cmocka_unit_test(test_json),
-        cmocka_unit_test(test_folded_words),
+        cmocka_unit_test(test_folded_words), cmocka_unit_test(test_remedy_fits_the_failure),
         cmocka_unit_test(test_doubtful_quiet),
         cmocka_unit_test(test_random),
     };

@@ -23,10 +23,12 @@ struct fanout_request {
     bool written_end, cancelled, done;
 };
 
-#define REQUESTS_MOST 8
+#define REQUESTS_MOST 16
 static struct {
     const struct fanout_session_events *events;
-    void *context;
+    void *context; /* of the last session */
+    void *contexts[REQUESTS_MOST];
+    size_t opened;
     enum fanout_phase phase;
     struct fanout_request requests[REQUESTS_MOST];
     size_t count;
@@ -57,6 +59,8 @@ struct fanout_session *fanout_open(struct fanout *fanout, const char *name, cons
     (void)fanout, (void)name, (void)target, (void)host_key;
     fake.events = events;
     fake.context = context;
+    assert_true(fake.opened < REQUESTS_MOST);
+    fake.contexts[fake.opened++] = context;
     return (struct fanout_session *)(void *)&fake;
 }
 
@@ -122,7 +126,7 @@ static void begin(enum look_mode mode, double every)
     static const struct look_events events = {.changed = on_changed};
     const struct look_options options = {.mode = mode, .every = every, .helper = program_path};
     struct err err;
-    fake.count = 0;
+    fake.count = fake.opened = 0;
     fake.taken = SIZE_MAX;
     fake.phase = PHASE_OPEN;
     changes = 0;
@@ -401,8 +405,43 @@ static void test_floods_are_cut_off(void **state)
     begin(LOOK_AUTO, 0);
     say("wgdeck bare 1\n", 100);
     flood(piece, 100 << 20);
-    assert_failed(REACH_GARBLED, "64 MiB");
+    assert_failed(REACH_GARBLED, "32 MiB");
     end();
+    free(piece);
+}
+
+/* Many nodes that each stay below their own limit must not fill the memory together; a small answer is always taken. */
+static void test_answers_together_are_bounded(void **state)
+{
+    (void)state;
+    enum { CROWD = 12, EACH_MIB = 27, FITTING = 9 };
+    struct err err;
+    const char *targets[CROWD];
+    char names[CROWD][8];
+    for (size_t i = 0; i < CROWD; i++) {
+        snprintf(names[i], sizeof names[i], "n%zu", i + 1);
+        targets[i] = names[i];
+    }
+    struct mesh *one = mesh;
+    mesh = mesh_from_targets(targets, CROWD, &err);
+    assert_non_null(mesh);
+    char *piece = mem_alloc(1 << 20, 1);
+    memset(piece, 'x', (1 << 20) - 1);
+    begin(LOOK_BARE, 0); /* opens the last of them */
+    for (size_t i = 0; i < CROWD; i++) {
+        const struct observation *of = &look_observed(look)->nodes[CROWD - 1 - i];
+        if (i)
+            fake.events->open(fake.contexts[CROWD - 1 - i], (struct fanout_session *)(void *)&fake);
+        say("wgdeck bare 1\n", 100);
+        flood(i == CROWD - 1 ? piece + (100 << 10) : piece, i == CROWD - 1 ? 1 : EACH_MIB << 20); /* the last one is small */
+        bool refused = i >= FITTING && i < CROWD - 1;
+        assert_int_equal(of->reach, refused ? REACH_GARBLED : REACH_UNKNOWN);
+        if (refused)
+            assert_non_null(strstr(of->error, "all nodes together"));
+    }
+    end();
+    mesh_free(mesh);
+    mesh = one;
     free(piece);
 }
 
@@ -457,7 +496,7 @@ int main(void)
         cmocka_unit_test(test_sudo),
         cmocka_unit_test(test_bare_mode_copies_nothing),
         cmocka_unit_test(test_failures_are_one_line_of_that_node),
-        cmocka_unit_test(test_floods_are_cut_off),
+        cmocka_unit_test(test_floods_are_cut_off), cmocka_unit_test(test_answers_together_are_bounded),
         cmocka_unit_test(test_session_failure),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

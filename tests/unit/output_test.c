@@ -160,6 +160,29 @@ static void test_pictures(void **state)
     }
 }
 
+/* Each part of a remedy on its line; commands whole, prose filled. */
+static void test_remedies(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *remedy, *wanted;
+    } cases[] = {
+        {"look there", "look there\n"},
+        {"on a: wg set wg0 listen-port 1; on b: ip link set wg0 up", "on a: wg set wg0 listen-port 1\n  on b: ip link set wg0 up\n"},
+        {"on a: wg set wg0 peer KEYKEYKEYKEYKEYKEYKEY remove", "on a:\n    wg set wg0 peer KEYKEYKEYKEYKEYKEYKEY remove\n"},
+        {"wg set wg0 peer KEYKEYKEYKEYKEYKEYKEYKEYKEYKEY remove", "wg set wg0 peer KEYKEYKEYKEYKEYKEYKEYKEYKEYKEY remove\n"},
+        {"a very long piece of prose that does not fit; more", "a very long piece of prose that does\n  not fit\n  more\n"},
+        {"restart (or wg-quick down x; up x); node's end; 'q; r'", "restart (or wg-quick down x; up x)\n  node's end\n  'q; r'\n"},
+        {"an 'open; quote", "an 'open; quote\n"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct buf text = BUF_EMPTY;
+        add_remedy(&text, cases[i].remedy, 2, 40);
+        assert_string_equal(buf_text(&text), cases[i].wanted);
+        buf_free(&text);
+    }
+}
+
 /* Prometheus: every sample belongs to a metric with HELP and TYPE, and label values are escaped. */
 static void test_prom_is_well_formed(void **state)
 {
@@ -196,7 +219,7 @@ int main(void)
         cmocka_unit_test(test_folding),
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_columns),
-        cmocka_unit_test(test_pictures),
+        cmocka_unit_test(test_pictures), cmocka_unit_test(test_remedies),
         cmocka_unit_test(test_prom_is_well_formed),
     };
     setenv("COLUMNS", "80", 1);
