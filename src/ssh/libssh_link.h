@@ -45,10 +45,11 @@ struct link {
     ssh_event event;            /* one for each session: two in one and both fail together (trap 1) */
     struct ssh_counter_struct counter;
     uint64_t seen_bytes;
-    int descriptor;
+    int descriptor;             /* ours, watched and closed on the loop's thread alone */
+    int lent;                   /* a second one of the same socket: libssh's, which closes it when it likes, also in a worker */
     struct ev_io io;
     enum link_stage stage;
-    bool has_socket;            /* libssh has the descriptor, and may have closed it */
+    bool has_socket;            /* libssh has the one lent, and may have closed it */
     bool paused;                /* the login waits for something else than the server */
     bool in_library;            /* inside a libssh call: nothing of libssh may be called now */
     bool with_worker;           /* a worker thread has the session: nobody else may touch it */
@@ -59,7 +60,7 @@ struct link {
 struct ev_loop *link_loop(const struct link *link);
 void link_wake(struct link *link);  /* step soon, on the loop */
 void link_watch(struct link *link); /* for what libssh waits for now (it changes with every call) */
-void link_release(ssh_session ssh, int descriptor, bool given); /* frees both; GIVEN: libssh has the descriptor. Any thread */
+void link_release(ssh_session ssh, int lent, bool given); /* frees both; GIVEN: libssh has the descriptor. Any thread */
 void link_lost(struct link *link, const char *what);
 
 /* libssh_login.c */

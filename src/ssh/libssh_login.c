@@ -229,7 +229,7 @@ static enum login_result hand_to_worker(struct login *login)
     sign->job = (struct worker_job){.work = sign_work, .done = sign_done, .drop = sign_drop};
     sign->login = login;
     sign->ssh = login->link->ssh;
-    sign->descriptor = login->link->descriptor;
+    sign->descriptor = login->link->lent;
     sign->user = mem_text(target_of(login)->user);
     login->link->with_worker = true;
     worker_run(fanout_of(login)->signers, &sign->job);

@@ -34,7 +34,7 @@ void link_wake(struct link *link)
 /* libssh closes the descriptor when the server says goodbye; its number may be another's a moment later. */
 static bool socket_is_closed(const struct link *link)
 {
-    return !link->with_worker && link->has_socket && ssh_get_fd(link->ssh) != link->descriptor;
+    return !link->with_worker && link->has_socket && ssh_get_fd(link->ssh) != link->lent;
 }
 
 void link_watch(struct link *link)
@@ -64,7 +64,7 @@ void link_lost(struct link *link, const char *what)
     session_failed(session, FAILURE_LOST, true, "%s %s: %s", what, session_where(session), *error ? error : "the connection is gone");
 }
 
-static void set_options(struct link *link, int descriptor)
+static void set_options(struct link *link)
 {
     struct fanout_session *session = link->transport.session;
     ssh_session ssh = link->ssh;
@@ -78,7 +78,7 @@ static void set_options(struct link *link, int descriptor)
     ssh_options_set(ssh, SSH_OPTIONS_SSH_DIR, "/");
     ssh_options_set(ssh, SSH_OPTIONS_KNOWNHOSTS, "/dev/null");
     ssh_options_set(ssh, SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null");
-    ssh_options_set(ssh, SSH_OPTIONS_FD, &descriptor);
+    ssh_options_set(ssh, SSH_OPTIONS_FD, &link->lent);
     ssh_options_set(ssh, SSH_OPTIONS_NODELAY, &yes);
     ssh_options_set(ssh, SSH_OPTIONS_CIPHERS_C_S, ciphers);
     ssh_options_set(ssh, SSH_OPTIONS_CIPHERS_S_C, ciphers);
@@ -100,11 +100,12 @@ static struct transport *start(struct fanout_session *session, int descriptor)
     struct link *link = mem_alloc(1, sizeof *link);
     link->transport = (struct transport){.ops = &transport_libssh, .session = session};
     link->descriptor = descriptor;
+    link->lent = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
     LIST_INIT(&link->pipes);
     link->ssh = ssh_new();
     if (!link->ssh)
         abort(); /* no memory */
-    set_options(link, descriptor);
+    set_options(link);
     ssh_set_blocking(link->ssh, 0);
     ssh_set_counters(link->ssh, &link->counter, NULL);
     ev_io_init(&link->io, ready, descriptor, EV_READ);
@@ -174,6 +175,11 @@ static void exchange_failed(struct link *link)
 
 static void step_exchange(struct link *link)
 {
+    if (link->lent < 0) {
+        session_failed(link->transport.session, FAILURE_NETWORK, true, "connect to %s: too many open files", session_where(link->transport.session));
+        link->stage = STAGE_OVER;
+        return;
+    }
     link->in_library = link->has_socket = true;
     int result = ssh_connect(link->ssh);
     link->in_library = false;
@@ -283,13 +289,13 @@ static void keepalive(struct transport *transport)
 
 /* Another trap: ssh_disconnect leaves a socket open that was given to it (SSH_OPTIONS_FD), and forgets its number. When the server has said
  * goodbye, or the socket failed, libssh has closed it before. */
-void link_release(ssh_session ssh, int descriptor, bool given)
+void link_release(ssh_session ssh, int lent, bool given)
 {
-    bool open = !given || ssh_get_fd(ssh) == descriptor;
+    bool open = lent >= 0 && (!given || ssh_get_fd(ssh) == lent);
     ssh_disconnect(ssh);
     ssh_free(ssh);
     if (open)
-        close(descriptor);
+        close(lent);
 }
 
 static void stop(struct transport *transport)
@@ -304,7 +310,8 @@ static void stop(struct transport *transport)
     if (link->event)
         ssh_event_free(link->event);
     if (ours)
-        link_release(link->ssh, link->descriptor, link->has_socket);
+        link_release(link->ssh, link->lent, link->has_socket);
+    close(link->descriptor);
     free(link);
 }
 
