@@ -13,28 +13,61 @@
 
 /* mdoc */
 
-/* Text as mdoc: nothing in it is a request, and each sentence begins a line, as mdoc wants it. */
+enum { MDOC_LINE = 78 };
+
+/* A word of text as mdoc: nothing in it is a request, and no dash of it is taken for a pause. */
+static void add_mdoc_word(struct buf *out, const char *word, size_t length, bool line_start)
+{
+    if (line_start && length && (*word == '.' || *word == '\''))
+        buf_add_text(out, "\\&");
+    if (length == 2 && !strncmp(word, "--", 2)) {
+        buf_add_text(out, "-\\&-");
+        return;
+    }
+    for (size_t i = 0; i < length; i++)
+        if (word[i] == '\\')
+            buf_add_text(out, "\\e");
+        else
+            buf_add_char(out, word[i]);
+}
+
+/* Does a sentence end with this word? Three dots and abbreviations end none. */
+static bool ends_sentence(const char *word, size_t length)
+{
+    while (length && strchr(")\"'", word[length - 1]))
+        length--;
+    return length && strchr(".!?", word[length - 1]) && !(length > 1 && word[length - 2] == '.');
+}
+
+/* Text as mdoc: each sentence begins a line, as mdoc wants it, and no line is long. */
 static void add_mdoc(struct buf *out, const char *text)
 {
-    bool line_start = true;
-    for (const char *at = text; *at; at++) {
-        if (line_start && (*at == '.' || *at == '\''))
-            buf_add_text(out, "\\&");
-        line_start = false;
-        if (*at == '\\') {
-            buf_add_text(out, "\\e");
-        } else if (*at == '\n') {
-            buf_add_text(out, at[1] == '\n' ? "\n.Pp\n" : "\n");
-            at += at[1] == '\n';
-            line_start = true;
-        } else if (*at == ' ' && at > text && strchr(".!?", at[-1]) && at[1] && (at < text + 2 || at[-2] != '.')) {
+    size_t line = 0;
+    for (const char *at = text; *at;) {
+        if (*at == '\n' && at[1] == '\n') {
+            buf_add_text(out, line ? "\n.Pp\n" : ".Pp\n");
+            line = 0;
+        }
+        at += strspn(at, " \n");
+        size_t length = strcspn(at, " \n");
+        if (!length)
+            break;
+        if (line && line + 1 + length > MDOC_LINE) {
             buf_add_char(out, '\n');
-            line_start = true;
-        } else {
-            buf_add_char(out, *at);
+            line = 0;
+        }
+        if (line)
+            buf_add_char(out, ' ');
+        add_mdoc_word(out, at, length, !line);
+        line += (line ? 1 : 0) + length;
+        at += length;
+        if (ends_sentence(at - length, length) && *at == ' ') {
+            buf_add_char(out, '\n');
+            line = 0;
         }
     }
-    buf_add_char(out, '\n');
+    if (line)
+        buf_add_char(out, '\n');
 }
 
 /* One argument of a macro. */
@@ -46,6 +79,8 @@ static void add_argument(struct buf *out, const char *text)
             buf_add_text(out, "\\(dq");
         else if (*text == '\\')
             buf_add_text(out, "\\e");
+        else if (text[0] == '-' && text[1] == '-')
+            buf_add_text(out, "-\\&"); /* no pause */
         else
             buf_add_char(out, *text);
     buf_add_char(out, '"');
@@ -142,7 +177,7 @@ static void generate_global_options(struct buf *out)
 static void generate_exits(struct buf *out)
 {
     add_exits(out, cmd_common_exits);
-    buf_add_text(out, ".Pp\nThe commands that judge, ");
+    buf_add_text(out, ".Pp\nThe commands that judge,");
     const char *before = "";
     for (size_t i = 0; cmd_table[i]; i++)
         if (cmd_table[i]->judges && !cmd_table[i]->hidden) {
