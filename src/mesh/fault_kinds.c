@@ -457,7 +457,8 @@ const struct fault_kind fault_kinds[] = {
                    "is no fault of WireGuard, and says nothing of its tunnels: a warning when others heard it lately.",
         .detection = "The result of the SSH connection, and what the rows of the other nodes tell of it. The node is never taken for one "
                      "that left the mesh.",
-        .remedy = "See to the host and its sshd; log in as root or allow sudo.",
+        .remedy = "What fits the failure: start the host or its sshd, open the way to it, mend the login. An unknown host key is compared with "
+                  "the host's own before it is accepted; a changed one is understood before anyone logs in. Log in as root or allow sudo.",
         .detected = true,
     },
     {

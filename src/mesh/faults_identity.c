@@ -192,7 +192,7 @@ static void name_changed_key(struct context *context, size_t node, const struct 
     else
         fault_summary(fault, "%s shows another key than the one that the mesh file pins", view->name);
     if (view->config && key_compare(&view->config->device.public_key, &view->key) != 0)
-        fault_remedy(fault, "on %s the saved key is still another one: bring it back with wg-quick down %s; wg-quick up %s; if the new key is meant", view->name,
+        fault_remedy(fault, "on %s the saved key is still another one: bring it back with wg-quick down %s && wg-quick up %s; if the new key is meant", view->name,
                      view->interface_name, view->interface_name);
     else if (pinned_other)
         fault_remedy(fault, "if the new key of %s is meant, write it as PublicKey in the mesh file; if not, find out who changed it", view->name);

@@ -161,7 +161,7 @@ static void add_start_remedy(struct fault *fault, const struct node_view *view, 
     struct buf name = BUF_EMPTY;
     words_add_shell(&name, view->interface_name);
     if (view->config)
-        fault_remedy(fault, "%son %s: systemctl restart wg-quick@%s (or wg-quick down %s; wg-quick up %s)", before, view->name, buf_text(&name),
+        fault_remedy(fault, "%son %s: systemctl restart wg-quick@%s (or wg-quick down %s && wg-quick up %s)", before, view->name, buf_text(&name),
                      buf_text(&name), buf_text(&name));
     else
         fault_remedy(fault, "%son %s: start whatever brings %s up there; no file /etc/wireguard/%s.conf was seen", before, view->name,
@@ -211,7 +211,7 @@ static void name_interface_down(struct context *context, size_t node)
     struct buf name = BUF_EMPTY;
     words_add_shell(&name, view->interface_name);
     fault_summary(fault, "the interface %s of %s is down: no tunnel of this node works", view->interface_name, view->name);
-    fault_remedy(fault, "on %s: ip link set %s up; routes and IPv6 addresses went with it, so better: wg-quick down %s; wg-quick up %s", view->name,
+    fault_remedy(fault, "on %s: ip link set %s up; routes and IPv6 addresses went with it, so better: wg-quick down %s && wg-quick up %s", view->name,
                  buf_text(&name), buf_text(&name), buf_text(&name));
     fault_evidence(context, fault_index(context), "%s: %s has %zu rows, and its flags lack UP", view->name, view->interface_name,
                    view->device->peer_count);
