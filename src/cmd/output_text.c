@@ -26,13 +26,16 @@ static const enum mark severity_marks[] = {[SEVERITY_INFO] = MARK_NONE, [SEVERIT
 
 void text_headline(const struct report *report, struct buf *buf)
 {
-    struct buf line = BUF_EMPTY;
+    struct buf line = BUF_EMPTY, filled = BUF_EMPTY;
     enum mark mark = verdict_marks[report_verdict(report)];
     report_headline(report, &line);
+    add_filled(&filled, buf_text(&line), 2, 2, report->terminal->width);
+    filled.data[--filled.length] = '\0'; /* the end of the line is not bold */
     add_marked(buf, report->terminal, mark, mark_glyph(report->terminal, mark));
     buf_add_char(buf, ' ');
-    add_bold(buf, report->terminal, buf_text(&line));
+    add_bold(buf, report->terminal, buf_text(&filled));
     buf_add_char(buf, '\n');
+    buf_free(&filled);
     buf_free(&line);
 }
 
