@@ -136,7 +136,7 @@ static void add_nodes(const struct report *report, struct buf *buf)
         if (report_shows_node(report, i) && node_is_fine(report, i))
             names[fine++] = report->mesh->nodes[i].name;
     bool fold = !report->all && fine > NODES_BEFORE_FOLDING;
-    for (int healthy = 0; healthy <= !fold; healthy++)
+    for (int healthy = 0; healthy < (fold ? 1 : 2); healthy++)
         for (size_t i = 0; i < node_count; i++)
             if (report_shows_node(report, i) && node_is_fine(report, i) == healthy)
                 add_node_row(report, i, &columns);

@@ -343,7 +343,7 @@ static enum host_key_decision key_unknown(struct fanout_session *session, const 
     }
     if (!session->fanout->options.ask || strictness == STRICT_YES) {
         session_failed(session, FAILURE_HOST_KEY_UNKNOWN, false,
-                       "host key of %s is unknown: %s %s; compare it with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub), then log in "
+                       "host key of %s is unknown: %s %s; compare it with the host's own (there: cat /etc/ssh/ssh_host_*.pub | ssh-keygen -lf -), then log in "
                        "once with ssh or add it to known_hosts", session->label, type, fingerprint);
         return HOST_KEY_REFUSED;
     }
