@@ -1351,6 +1351,7 @@ int main(int argc, char **argv)
         print_message("skipped: no /usr/sbin/sshd here\n");
         return 0;
     }
+    fixture_contain();
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests_name("ssh_session", tests, set_up, tear_down);

@@ -3,13 +3,16 @@
 #define WGDECK_TESTS_SSHD_FIXTURE_H
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -35,6 +38,26 @@ static pid_t fixture_fork(void)
             dup2(null, descriptor);
     }
     return pid;
+}
+
+/* As root, the tests run in a process namespace of their own, whose end is the end of all that they started: sshd changes its
+ * credentials, and forgets by that whose death it is to follow. Returns in the child; the parent passes its exit status on. */
+static void fixture_contain(void)
+{
+    if (geteuid() != 0 || unshare(CLONE_NEWPID | CLONE_NEWNS) < 0)
+        return;
+    pid_t pid = fork();
+    if (pid < 0)
+        return;
+    if (pid > 0) {
+        int status = 0;
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+            continue;
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("proc", "/proc", "proc", 0, NULL) < 0)
+        fprintf(stderr, "the tests see another /proc: %s\n", strerror(errno));
 }
 
 static bool fixture_possible(void)
