@@ -136,7 +136,7 @@ def test_full_disk():
         b = next(n for n in document["nodes"] if n["name"] == "b")
         assert b["state"] == "up" or "b" in (b["error"] or "") or "space" in b["error"], describe(document)
         # The deck does not wait for a node that is slow to tidy up.
-        left = eventually_none(lambda: lab.host("b").out("find /root /var/tmp /tmp -name '*wgdeck*' -type f -exec ls -l {} + 2>/dev/null; true"))
+        left = eventually_none(lambda: lab.host("b").out("find /root /var/tmp /tmp -xdev -name '*wgdeck*' -type f -exec ls -l {} + 2>/dev/null; true"))
         assert not left, left
 
 
