@@ -1,0 +1,60 @@
+/* A list that scrolls, sorts, marks and chooses its columns: the body of Overview, Links, Faults, Events and of parts of Node. Columns are data. Rows
+ * are numbers that only the view understands (an index of links, say); 500,000 of them must be sorted within a frame. */
+#ifndef WGDECK_TUI_TABLE_H
+#define WGDECK_TUI_TABLE_H
+
+#include "view.h"
+
+struct table_column {
+    const char *name;       /* in ":sort", ":columns", deck.conf, JSON and CSV: "handshake" */
+    const char *title;      /* "Handshake" */
+    const char *help;       /* a few words: help and manual */
+    int width;              /* least; 0: as wide as its widest visible cell */
+    int most;               /* 0: no limit but the screen's */
+    bool right;
+    bool descending;        /* the first sort is the other way round */
+    int drop;               /* when it is narrow, columns with the highest go first; 0: never */
+    bool hidden;            /* not shown unless chosen */
+    enum style (*cell)(const struct scene *scene, uint32_t row, struct buf *buf); /* adds its text; returns its style */
+    uint64_t (*order)(const struct scene *scene, uint32_t row); /* smaller comes first; NULL: cannot be sorted */
+};
+
+struct table_list {
+    const struct table_column *columns; /* ends with a row without name */
+    /* Puts the rows to show into ROWS (room for rows_most), in their natural order; returns how many. */
+    size_t (*rows)(const struct scene *scene, const void *view, uint32_t *rows, size_t most);
+    size_t (*rows_most)(const struct scene *scene, const void *view);
+    void (*subject)(const struct scene *scene, uint32_t row, struct subject *subject);
+    bool (*is_well)(const struct scene *scene, uint32_t row); /* n and N go to rows that are not; NULL: all are well */
+    const char *empty;      /* what is said when there is no row */
+};
+
+struct table {
+    const struct table_list *list;
+    const void *view;          /* given to list->rows */
+    uint32_t *rows;            /* in the order shown; owned */
+    size_t count, capacity;
+    size_t cursor, top;        /* positions in rows */
+    struct subject selected;   /* the object that the cursor stays on */
+    struct subject *marks;     /* owned */
+    size_t mark_count, mark_capacity;
+    int sort;                  /* index of a column; -1: the natural order */
+    bool inverted;
+    char columns[160];         /* chosen: "node,state"; "": those not hidden */
+    int height;                /* rows of the last draw, for pages and clicks */
+    int left;                  /* first column of text shown: scrolled to the right by so many */
+};
+
+void table_free(struct table *table);
+void table_refresh(struct table *table, const struct scene *scene); /* rows, order; the cursor stays on its object, else at its place */
+void table_draw(struct table *table, const struct scene *scene, const struct area *area, bool focused); /* heading line and rows */
+bool table_act(struct table *table, const struct scene *scene, enum action action, struct wish *wish);
+bool table_mouse(struct table *table, const struct scene *scene, int row, int column, int wheel, bool double_click, struct wish *wish);
+bool table_subject(const struct table *table, const struct scene *scene, struct subject *subject);
+void table_select(struct table *table, const struct scene *scene, const struct subject *subject);
+void table_copy(const struct table *table, const struct scene *scene, struct buf *buf);  /* marked or selected rows, tab-separated */
+void table_save(const struct table *table, const struct scene *scene, enum save_format format, struct buf *buf); /* all rows */
+void table_menu(struct table *table, const struct scene *scene, enum action action, const char *value);
+size_t table_values(const struct table *table, enum action action, const char **values, size_t most);
+
+#endif
