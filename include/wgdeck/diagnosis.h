@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "wgdeck/counters.h"
 #include "wgdeck/mesh.h"
 #include "wgdeck/observed.h"
 
@@ -83,9 +84,9 @@ struct diagnosis {
     int64_t at;                  /* newest observation's time */
 };
 
-/* BEFORE: an older reading of the same nodes (for counter differences), or NULL. Both must outlive the diagnosis.
+/* BEFORE: what an older reading of the same nodes counted, or NULL; not needed any more after it. NOW must outlive the diagnosis.
  * Strings in it are safe to show. Never fails: what is not known is unknown. */
-struct diagnosis *diagnose(const struct mesh *mesh, const struct observed *now, const struct observed *before);
+struct diagnosis *diagnose(const struct mesh *mesh, const struct observed *now, const struct counters *before);
 void diagnosis_free(struct diagnosis *diagnosis);
 
 /* status --json, schema 1 (DESIGN 5), whole. */

@@ -104,10 +104,12 @@ static struct diagnosis *compare_counters(struct gather *gather, struct report *
     if (!gather_wait(gather, wait, "second reading, to compare counters,"))
         return diagnosis;
     gather_again(gather);
-    const struct observed *before = report->observed;
+    struct counters *before = counters_take(report->observed);
     report->observed = gather_observed(gather);
     diagnosis_free(diagnosis);
-    return diagnose(report->mesh, report->observed, before);
+    diagnosis = diagnose(report->mesh, report->observed, before);
+    counters_free(before);
+    return diagnosis;
 }
 
 static int examine(struct options *options, const struct mesh_choice *choice, const struct gather_options *wanted, double wait)

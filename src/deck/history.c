@@ -6,10 +6,14 @@
 
 #include "wgdeck/mem.h"
 
-enum { HISTORY_KEPT = 5 }; /* one each quarter of the span, and the newest */
+enum {
+    HISTORY_KEPT = 5,      /* one each quarter of the span, and the newest */
+    HISTORY_KEPT_LARGE = 3, /* each half, for a mesh whose rows take more memory */
+    HISTORY_LARGE = 100000, /* rows */
+};
 
 struct kept {
-    struct observed *observed;
+    struct counters *counters;
     int64_t at;
 };
 
@@ -36,26 +40,35 @@ void history_free(struct history *history)
     if (!history)
         return;
     for (size_t i = 0; i < history->count; i++)
-        observed_free(history->kept[i].observed);
+        counters_free(history->kept[i].counters);
     free(history);
+}
+
+static size_t most_kept(const struct observed *observed)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < observed->node_count; i++)
+        for (size_t k = 0; k < observed->nodes[i].device_count; k++)
+            rows += observed->nodes[i].devices[k].peer_count;
+    return rows > HISTORY_LARGE ? HISTORY_KEPT_LARGE : HISTORY_KEPT;
 }
 
 void history_add(struct history *history, const struct observed *now, int64_t at)
 {
-    if (history->count && at - history->kept[history->count - 1].at < HISTORY_SPAN / (HISTORY_KEPT - 1))
+    size_t most = most_kept(now), gone = 0;
+    if (history->count && at - history->kept[history->count - 1].at < HISTORY_SPAN / (int64_t)(most - 1))
         return;
-    if (history->count == HISTORY_KEPT) {
-        observed_free(history->kept[0].observed);
-        memmove(history->kept, history->kept + 1, (HISTORY_KEPT - 1) * sizeof history->kept[0]);
-        history->count--;
-    }
-    history->kept[history->count++] = (struct kept){observed_copy(now), at};
+    while (history->count - gone >= most)
+        counters_free(history->kept[gone++].counters);
+    memmove(history->kept, history->kept + gone, (history->count - gone) * sizeof history->kept[0]);
+    history->count -= gone;
+    history->kept[history->count++] = (struct kept){counters_take(now), at};
 }
 
-const struct observed *history_before(const struct history *history, int64_t at)
+const struct counters *history_before(const struct history *history, int64_t at)
 {
     for (size_t i = history->count; i-- > 0;)
         if (at - history->kept[i].at >= HISTORY_SPAN)
-            return history->kept[i].observed;
+            return history->kept[i].counters;
     return NULL;
 }

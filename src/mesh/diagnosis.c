@@ -115,7 +115,7 @@ static void sum_up(struct context *context)
         diagnosis->verdict = VERDICT_UNKNOWN;
 }
 
-struct diagnosis *diagnose(const struct mesh *mesh, const struct observed *now, const struct observed *before)
+struct diagnosis *diagnose(const struct mesh *mesh, const struct observed *now, const struct counters *before)
 {
     struct diagnosis *diagnosis = mem_alloc(1, sizeof *diagnosis);
     struct context context = {.mesh = mesh, .now = now, .before = before, .diagnosis = diagnosis};

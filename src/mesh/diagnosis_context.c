@@ -120,11 +120,11 @@ static void find_earlier(struct context *context, struct node_view *view, size_t
 {
     if (!context->before || index >= context->before->node_count || view->seen->reach != REACH_OK)
         return;
-    const struct observation *earlier = &context->before->nodes[index];
+    const struct counted_node *earlier = &context->before->nodes[index];
     if (earlier->reach != REACH_OK || time_between(view->seen->at, earlier->at) < INTERVAL_LEAST)
         return;
     view->earlier = earlier;
-    view->device_earlier = view->device ? observation_device(earlier, view->device->name) : NULL;
+    view->device_earlier = view->device ? counters_device(earlier, view->device->name) : NULL;
 }
 
 /* An interface that is there and no rows of it: the engine was not read (no wg program, no right), which tells nothing. */

@@ -36,9 +36,9 @@ struct node_view {
     const char *name;
     const struct mesh_node *node;
     const struct observation *seen;       /* its newest reading */
-    const struct observation *earlier;    /* an older one that can be compared with it, or NULL */
+    const struct counted_node *earlier;   /* an older one that can be compared with it, or NULL */
     const struct device *device;          /* running, or NULL */
-    const struct device *device_earlier;
+    const struct counted_device *device_earlier;
     const struct observed_link *interface;
     const struct observed_config *config; /* saved and readable, or NULL */
     const char *interface_name;           /* never NULL */
@@ -124,7 +124,8 @@ struct finding {
 
 struct context {
     const struct mesh *mesh;
-    const struct observed *now, *before;
+    const struct observed *now;
+    const struct counters *before;
     struct diagnosis *diagnosis;
     struct node_view *views;
     size_t count;

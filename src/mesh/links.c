@@ -164,29 +164,6 @@ static void number_pairs(struct context *context)
         }
 }
 
-/* Counters that went down were begun anew with the row or the engine: the difference says nothing. */
-static void count_difference(struct end *end, const struct device_peer *now, const struct device_peer *before)
-{
-    if (now->rx_bytes < before->rx_bytes || now->tx_bytes < before->tx_bytes)
-        return;
-    end->counted = true;
-    end->sent = now->tx_bytes - before->tx_bytes;
-    end->heard = now->rx_bytes - before->rx_bytes;
-}
-
-static const struct device_peer *earlier_row(const struct node_view *view, const struct key *key, size_t *hint)
-{
-    const struct device *device = view->device_earlier;
-    while (device && *hint < device->peer_count) {
-        int order = key_compare(&device->peers[*hint].public_key, key);
-        if (order > 0)
-            return NULL;
-        ++*hint;
-        if (order == 0)
-            return &device->peers[*hint - 1];
-    }
-    return NULL;
-}
 
 /* By the node's own clock, in the same reading. -1: never, or the clock was set back since. */
 static int64_t age_of(const struct node_view *view, const struct device_peer *row)
@@ -205,7 +182,7 @@ static void fill_running(struct context *context, size_t holder)
     size_t hint = 0;
     for (size_t r = 0; view->device && r < view->device->peer_count; r++) {
         const struct device_peer *row = &view->device->peers[r];
-        const struct device_peer *before = earlier_row(view, &row->public_key, &hint);
+        const struct counted_row *before = view->device_earlier ? counters_row(view->device_earlier, view->device, r, &hint) : NULL;
         size_t target = target_of(context, holder, r);
         struct pair *pair = target == NONE || target == holder ? NULL : pair_of(context, holder, target);
         if (!pair)
@@ -217,8 +194,8 @@ static void fill_running(struct context *context, size_t holder)
         }
         end->row = row;
         end->age = age_of(view, row);
-        if (before)
-            count_difference(end, row, before);
+        /* Counters that went down were begun anew with the row or the engine: the difference says nothing. */
+        end->counted = before && counters_difference(before, row, &end->heard, &end->sent);
     }
 }
 

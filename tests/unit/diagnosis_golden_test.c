@@ -20,14 +20,6 @@ static bool all_seen(const struct observed *observed)
     return true;
 }
 
-static struct observed *copy_of(const struct observed *observed)
-{
-    struct observed *copy = observed_new(observed->node_count);
-    for (size_t i = 0; i < observed->node_count; i++)
-        observation_copy(&copy->nodes[i], &observed->nodes[i]);
-    return copy;
-}
-
 static void list_faults(const struct mesh *mesh, const struct diagnosis *diagnosis, struct buf *buf)
 {
     for (size_t i = 0; i < diagnosis->fault_count; i++) {
@@ -47,7 +39,7 @@ static void list_faults(const struct mesh *mesh, const struct diagnosis *diagnos
 static void diagnose_recording(const char *path, struct buf *found)
 {
     struct err err;
-    struct observed *before = NULL;
+    struct counters *before = NULL;
     FILE *file = fopen(path, "r");
     if (!file)
         fail_msg("%s cannot be opened", path);
@@ -57,7 +49,7 @@ static void diagnose_recording(const char *path, struct buf *found)
     int more;
     while ((more = recording_next(recording, &err)) > 0)
         if (!before && all_seen(recording_observed(recording)))
-            before = copy_of(recording_observed(recording));
+            before = counters_take(recording_observed(recording));
     if (more < 0)
         fail_msg("%s", err.text);
     struct diagnosis *diagnosis = diagnose(recording_mesh(recording), recording_observed(recording), before);
@@ -68,7 +60,7 @@ static void diagnose_recording(const char *path, struct buf *found)
             print_error("    %s\n", diagnosis->faults[i].evidence[k]);
     }
     diagnosis_free(diagnosis);
-    observed_free(before);
+    counters_free(before);
     recording_free(recording);
     fclose(file);
 }

@@ -996,7 +996,7 @@ static bool run_once(const struct test_case *test, bool from_file)
     struct buf got = BUF_EMPTY;
     test->make(&world);
     world_sort(&world);
-    bool two = !(test->flags & ONE_READING) && world.before->nodes[0].reach == REACH_OK;
+    bool two = !(test->flags & ONE_READING) && world.before && world.before->nodes[0].reach == REACH_OK;
     struct diagnosis *diagnosis = diagnose(world.mesh, world.now, two ? world.before : NULL);
     list_faults(&world, diagnosis, &got);
     bool right = strcmp(buf_text(&got), test->expected) == 0 && (!test->link || link_is(&world, diagnosis, test->link));

@@ -16,7 +16,8 @@
 
 struct world {
     struct mesh *mesh;
-    struct observed *now, *before;
+    struct observed *now;
+    struct counters *before;
     size_t count;
 };
 
@@ -224,7 +225,7 @@ static inline struct mesh *world_mesh(size_t count, bool from_file)
 
 static inline struct world world_new(size_t count, bool from_file)
 {
-    struct world world = {.mesh = world_mesh(count, from_file), .now = observed_new(count), .before = observed_new(count), .count = count};
+    struct world world = {.mesh = world_mesh(count, from_file), .now = observed_new(count), .count = count};
     for (unsigned i = 0; i < count; i++)
         world_fill_node(&world.now->nodes[i], i, count);
     return world;
@@ -234,7 +235,7 @@ static inline void world_free(struct world *world)
 {
     mesh_free(world->mesh);
     observed_free(world->now);
-    observed_free(world->before);
+    counters_free(world->before);
 }
 
 /* ---- hands ------------------------------------------------------------------------------------------------------ */
@@ -297,11 +298,11 @@ static inline void world_age(struct world *world, char a, char b, int seconds)
 /* From here on counters are differences: the older reading is as it is now. */
 static inline void world_keep_as_before(struct world *world)
 {
-    observed_free(world->before);
-    world->before = observed_new(world->count);
+    for (size_t i = 0; i < world->count; i++)
+        observation_sort(&world->now->nodes[i]);
+    counters_free(world->before);
+    world->before = counters_take(world->now);
     for (size_t i = 0; i < world->count; i++) {
-        observation_copy(&world->before->nodes[i], &world->now->nodes[i]);
-        observation_sort(&world->before->nodes[i]);
         world->before->nodes[i].at -= WORLD_INTERVAL;
         world->before->nodes[i].node_time -= WORLD_INTERVAL;
     }

@@ -180,7 +180,7 @@ static void test_history_is_old_enough(void **state)
     struct observed *now = observed_new(1);
     for (int second = 0; second < 100; second++) {
         int64_t at = second * CLOCK_SECOND;
-        const struct observed *before = history_before(history, at);
+        const struct counters *before = history_before(history, at);
         CASE_ASSERT(second, (before != NULL) == (second >= 12));
         CASE_ASSERT(second, !before || second - before->nodes[0].at / CLOCK_SECOND < 16);
         CASE_ASSERT(second, !before || second - before->nodes[0].at / CLOCK_SECOND >= 12);
