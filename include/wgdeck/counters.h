@@ -34,9 +34,9 @@ struct counters {
 struct counters *counters_take(const struct observed *observed); /* devices must be in order (device_sort) */
 void counters_free(struct counters *counters);
 const struct counted_device *counters_device(const struct counted_node *node, const char *name); /* NULL: it was not there */
-/* The row with KEY, or NULL. *HINT begins at 0; keys are asked for in their order. Rows whose first bytes are alike are told apart by
- * their order, if as many were there before as the ROWS now with the same first bytes. */
-const struct counted_row *counters_row(const struct counted_device *device, const struct device *now, size_t row, size_t *hint);
+/* What was counted at row number ROW of NOW, or NULL if it was not there. Rows whose first bytes are alike are told apart by their order, if
+ * they are as many as before. */
+const struct counted_row *counters_row(const struct counted_device *device, const struct device *now, size_t row);
 /* How much more was counted at ROW since. False: it was begun anew. */
 bool counters_difference(const struct counted_row *before, const struct device_peer *row, uint64_t *rx, uint64_t *tx);
 

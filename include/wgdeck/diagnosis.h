@@ -82,12 +82,19 @@ struct diagnosis {
     struct fault *faults;        /* root causes: worst first, then by node order */
     size_t fault_count;
     int64_t at;                  /* newest observation's time */
+    struct diagnosis_basis *basis; /* what diagnosis_refresh goes by; NULL in one that was not made by diagnose() */
 };
 
 /* BEFORE: what an older reading of the same nodes counted, or NULL; not needed any more after it. NOW must outlive the diagnosis.
  * Strings in it are safe to show. Never fails: what is not known is unknown. */
 struct diagnosis *diagnose(const struct mesh *mesh, const struct observed *now, const struct counters *before);
 void diagnosis_free(struct diagnosis *diagnosis);
+/* Bring links (states, directions, ages, rows), sums of the nodes and the time up to NOW, by the rules of diagnose() and in a fraction of its
+ * time. True: the faults stand as they are (their evidence is as of the last diagnose()). False: something that a fault may rest on is
+ * different, and only diagnose() tells the truth: a link is troubled or mended, and then the rest is brought up to date nevertheless; or a
+ * node's settings have changed (observation->serial), and then nothing is touched. */
+bool diagnosis_refresh(struct diagnosis *diagnosis, const struct mesh *mesh, const struct observed *now, const struct counters *before);
+struct diagnosis *diagnosis_copy(const struct diagnosis *diagnosis); /* deep, but for what it borrows; diagnosis_free */
 
 /* status --json, schema 1 (DESIGN 5), whole. */
 void diagnosis_to_json(const struct mesh *mesh, const struct observed *observed, const struct diagnosis *diagnosis, struct json *json);

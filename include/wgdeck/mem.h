@@ -7,6 +7,7 @@
 
 void *mem_alloc(size_t count, size_t size);              /* zeroed; count * size is checked */
 void *mem_resize(void *old, size_t count, size_t size);  /* as reallocarray; not zeroed */
+void *mem_copy(const void *from, size_t count, size_t size); /* an array as it is, pointers in it too; NULL with COUNT 0 */
 char *mem_text(const char *text);                        /* as strdup; NULL gives NULL */
 char *mem_text_part(const char *text, size_t length);    /* as strndup */
 char *mem_format(const char *format, ...) __attribute__((format(printf, 1, 2)));

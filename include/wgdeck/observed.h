@@ -84,6 +84,8 @@ enum observed_failure {
 };
 
 struct observation {
+    uint64_t serial;              /* the deck's, in no JSON: grows whenever anything but counters, handshakes and times differs from the
+                                   * reading before in this place; kept by observation_merge and observation_replace */
     enum observed_reach reach;
     enum observed_failure failure;
     char *error;                  /* one safe line; NULL when REACH_OK; owned */
@@ -126,6 +128,8 @@ struct observed *observed_new(size_t node_count);
 void observed_free(struct observed *observed);
 void observation_clear(struct observation *observation); /* frees what it owns; REACH_UNKNOWN after */
 void observation_copy(struct observation *to, const struct observation *from); /* deep; TO is overwritten */
+/* A whole reading in the place of an older one: FRESH, in order and with the deck's fields set, is moved into OBSERVATION. */
+void observation_replace(struct observation *observation, struct observation *fresh);
 /* Bring everything into the order that changes and lookups rely on (links and devices by name, routes by address, ...), each item once.
  * Who fills an observation by hand calls it last; from_json and merge have done it. */
 void observation_sort(struct observation *observation);

@@ -26,6 +26,11 @@ void *mem_resize(void *old, size_t count, size_t size)
     return checked(reallocarray(old, count ? count : 1, size ? size : 1));
 }
 
+void *mem_copy(const void *from, size_t count, size_t size)
+{
+    return count ? memcpy(checked(reallocarray(NULL, count, size)), from, count * size) : NULL;
+}
+
 char *mem_text(const char *text)
 {
     return text ? checked(strdup(text)) : NULL;

@@ -22,6 +22,7 @@ enum {
     CRASHES_FORGIVEN = 1,
     PASSWORD_TRIES = 3,
 };
+#define HELD_PAUSE 0.05 /* seconds until what is due while the look is held is tried again */
 #define CLOCK_STEP (2 * CLOCK_SECOND) /* a stream's times that differ more than this tell of a clock that was set */
 
 static void start(struct look_node *node, bool push);
@@ -33,9 +34,12 @@ static struct observation *seen(struct look_node *node)
 
 static void stop_request(struct look_node *node)
 {
-    if (node->request)
+    if (node->request && !node->request_over)
         fanout_request_cancel(node->request);
     node->request = NULL;
+    node->request_over = false;
+    node->turns++;
+    look_held_drop_request(node);
     node->stage = STAGE_IDLE;
     node->asked = false;
     buf_free(&node->input);
@@ -44,14 +48,15 @@ static void stop_request(struct look_node *node)
 
 static void set_failed(struct look_node *node, enum observed_reach reach, enum observed_failure failure, const char *why)
 {
-    char *safe = text_safe(why); /* WHY may be in what is freed here */
+    struct observation fresh = {0};
+    observation_clear(&fresh); /* the members whose "unknown" is not zero */
+    fresh.reach = reach;
+    fresh.failure = failure;
+    fresh.error = text_safe(why); /* WHY may be in what is freed here */
+    fresh.at = clock_wall();
     stop_request(node);
     node->kept = 0;
-    observation_clear(seen(node));
-    seen(node)->reach = reach;
-    seen(node)->failure = failure;
-    seen(node)->error = safe;
-    seen(node)->at = clock_wall();
+    observation_replace(seen(node), &fresh);
     if (node->look->options.every > 0 && fanout_session_phase(node->session) == PHASE_OPEN)
         ev_timer_again(node->look->loop, &node->again);
     look_node_changed(node);
@@ -71,9 +76,8 @@ static void __attribute__((format(printf, 3, 4))) fail(struct look_node *node, e
 
 /* Readings */
 
-static void set_deck_fields(struct look_node *node, int64_t asked_at)
+static void take_whole(struct look_node *node, struct observation *observation, int64_t asked_at)
 {
-    struct observation *observation = seen(node);
     const char *address = fanout_session_address(node->session);
     int64_t now = clock_wall();
     observation->reach = REACH_OK;
@@ -84,6 +88,7 @@ static void set_deck_fields(struct look_node *node, int64_t asked_at)
     observation->clock_offset = observation->node_time - (asked_at + observation->clock_uncertainty);
     free(observation->dialled);
     observation->dialled = mem_text(address);
+    observation_replace(seen(node), observation);
 }
 
 static void reading_arrived(struct look_node *node)
@@ -135,9 +140,7 @@ static void bare_arrived(struct look_node *node, int status)
         fail(node, REACH_GARBLED, "%s", err.text);
         return;
     }
-    observation_clear(seen(node));
-    *seen(node) = fresh;
-    set_deck_fields(node, node->asked_at);
+    take_whole(node, &fresh, node->asked_at);
     node->kept = node->input.length;
     buf_free(&node->input);
     node->stage = STAGE_IDLE;
@@ -150,6 +153,8 @@ static void bare_arrived(struct look_node *node, int status)
 
 static void ask_helper(struct look_node *node)
 {
+    if (node->request_over) /* its end waits behind what was just read */
+        return;
     struct buf line = BUF_EMPTY;
     struct json json = json_begin(&line);
     json_object(&json, NULL);
@@ -176,6 +181,7 @@ static void helper_event(struct look_node *node, const cJSON *object, const char
     if (seen(node)->reach != REACH_OK)
         return;
     if (!strcmp(event, "change") && change) {
+        look_node_changing(node, false);
         if (observation_merge(seen(node), change, &err)) {
             fail(node, REACH_GARBLED, "a change cannot be used: %s", err.text);
             return;
@@ -204,9 +210,7 @@ static void helper_answer(struct look_node *node, const cJSON *object)
         fail(node, REACH_GARBLED, "the helper's answer cannot be used: %s", observation ? err.text : "no observation in it");
         return;
     }
-    observation_clear(seen(node));
-    *seen(node) = fresh;
-    set_deck_fields(node, node->asked_at);
+    take_whole(node, &fresh, node->asked_at);
     reading_arrived(node);
 }
 
@@ -233,6 +237,8 @@ static void helper_line(struct look_node *node, const char *line, size_t length)
 static void push_more(struct look_node *node)
 {
     const struct buf *bytes = &node->look->program.bytes;
+    if (node->request_over)
+        return;
     while (node->pushed < bytes->length && !fanout_queued(node->request)) {
         size_t left = bytes->length - node->pushed, piece = left < PUSH_PIECE ? left : PUSH_PIECE;
         fanout_write(node->request, bytes->data + node->pushed, piece);
@@ -322,9 +328,9 @@ static void take_lines(struct look_node *node)
         if (!end)
             break;
         *end = '\0';
-        const struct fanout_request *before = node->request;
+        unsigned turn = node->turns;
         one_line(node, line, (size_t)(end - line));
-        if (node->request != before)
+        if (node->turns != turn)
             return; /* it failed, or began anew: the input is gone */
         if (node->stage == STAGE_BARE) {
             *end = '\n'; /* observation_from_bare wants its first line */
@@ -347,9 +353,8 @@ static size_t held_for_others(const struct look_node *one)
     return held;
 }
 
-static void on_output(void *context, struct fanout_request *request, const char *bytes, size_t length)
+void look_node_output(struct look_node *node, struct fanout_request *request, const char *bytes, size_t length)
 {
-    struct look_node *node = context;
     if (request != node->request)
         return;
     node->questioned = false;
@@ -368,6 +373,20 @@ static void on_output(void *context, struct fanout_request *request, const char 
     buf_add(&node->input, bytes, length);
     if (line && node->stage != STAGE_BARE)
         take_lines(node);
+}
+
+static void on_output(void *context, struct fanout_request *request, const char *bytes, size_t length)
+{
+    struct look_node *node = context;
+    if (node->look->is_held)
+        look_held_output(node, request, bytes, length);
+    else
+        look_node_output(node, request, bytes, length);
+}
+
+void look_node_too_much(struct look_node *node)
+{
+    fail(node, REACH_GARBLED, "it answered more than %d MiB at once", ANSWER_LIMIT >> 20);
 }
 
 static void on_problem(void *context, struct fanout_request *request, const char *bytes, size_t length)
@@ -433,13 +452,14 @@ static void ended_early(struct look_node *node, enum look_stage stage, int statu
     free(problem);
 }
 
-static void on_done(void *context, struct fanout_request *request, int status, const char *why)
+void look_node_done(struct look_node *node, struct fanout_request *request, int status, const char *why)
 {
-    struct look_node *node = context;
     enum look_stage stage = node->stage;
     if (request != node->request)
         return;
     node->request = NULL;
+    node->request_over = false;
+    node->turns++;
     node->questioned = false;
     if (stage == STAGE_IDLE || fanout_session_phase(node->session) != PHASE_OPEN)
         return; /* a connection that is gone is told by on_failed */
@@ -460,6 +480,19 @@ static void on_done(void *context, struct fanout_request *request, int status, c
         start(node, node->push);
     else
         ended_early(node, stage, status, why);
+}
+
+static void on_done(void *context, struct fanout_request *request, int status, const char *why)
+{
+    struct look_node *node = context;
+    if (!node->look->is_held) {
+        look_node_done(node, request, status, why);
+    } else if (request == node->request) {
+        struct look_held *held = look_held_add(node, HELD_DONE, why);
+        held->request = request;
+        held->status = status;
+        node->request_over = true;
+    }
 }
 
 static const struct fanout_request_events request_events = {
@@ -508,6 +541,12 @@ static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events
 {
     struct look_node *node = timer->data;
     (void)events;
+    if (node->look->is_held) { /* its answer may be waiting */
+        ev_timer_stop(loop, timer);
+        ev_timer_set(timer, HELD_PAUSE, node->look->options.deadline);
+        ev_timer_start(loop, timer);
+        return;
+    }
     if (node->questioned) { /* a person takes as long as they take */
         ev_timer_again(loop, timer);
         return;
@@ -520,6 +559,11 @@ static void on_again(struct ev_loop *loop, struct ev_timer *timer, int events)
     struct look_node *node = timer->data;
     ev_timer_stop(loop, timer);
     (void)events;
+    if (node->look->is_held) {
+        ev_timer_set(timer, HELD_PAUSE, node->look->options.every);
+        ev_timer_start(loop, timer);
+        return;
+    }
     if (fanout_session_phase(node->session) == PHASE_OPEN && node->stage == STAGE_IDLE)
         start(node, node->look->options.mode == LOOK_HELPER);
 }
@@ -536,6 +580,7 @@ void look_node_begin(struct look_node *node)
 void look_node_end(struct look_node *node)
 {
     stop_request(node);
+    look_held_drop(node);
     ev_timer_stop(node->look->loop, &node->again);
     buf_free(&node->problem);
     free(node->system);
@@ -544,6 +589,10 @@ void look_node_end(struct look_node *node)
 
 void look_node_refresh(struct look_node *node)
 {
+    if (node->look->is_held) {
+        node->refresh_wanted = true;
+        return;
+    }
     if (fanout_session_phase(node->session) != PHASE_OPEN || node->asked)
         return;
     if (node->stage == STAGE_HELPER)
@@ -552,11 +601,29 @@ void look_node_refresh(struct look_node *node)
         start(node, node->look->options.mode == LOOK_HELPER);
 }
 
+/* The helper's stream goes on with the new interval; a bare look comes that much later. */
+void look_node_set_every(struct look_node *node)
+{
+    node->again.repeat = node->look->options.every;
+    if (node->stage == STAGE_HELPER)
+        ask_helper(node);
+    else if (ev_is_active(&node->again))
+        ev_timer_again(node->look->loop, &node->again);
+}
+
+void look_node_open(struct look_node *node, struct fanout_session *session)
+{
+    node->session = session;
+    start(node, node->look->options.mode == LOOK_HELPER);
+}
+
 static void on_open(void *context, struct fanout_session *session)
 {
     struct look_node *node = context;
-    node->session = session;
-    start(node, node->look->options.mode == LOOK_HELPER);
+    if (node->look->is_held)
+        look_held_add(node, HELD_OPEN, NULL)->session = session;
+    else
+        look_node_open(node, session);
 }
 
 static const enum observed_failure failed_as[] = {
@@ -575,11 +642,22 @@ static const enum observed_failure failed_as[] = {
     [FAILURE_SUDO] = FAILED_AFTER_LOGIN,
 };
 
+void look_node_failed(struct look_node *node, struct fanout_session *session, enum fanout_failure failure, const char *why)
+{
+    node->session = session;
+    set_failed(node, REACH_FAILED, failed_as[failure], why ? why : "not reached");
+}
+
 static void on_failed(void *context, struct fanout_session *session, enum fanout_failure failure, const char *why)
 {
     struct look_node *node = context;
-    node->session = session;
-    set_failed(node, REACH_FAILED, failed_as[failure], why ? why : "not reached");
+    if (!node->look->is_held) {
+        look_node_failed(node, session, failure, why);
+        return;
+    }
+    struct look_held *held = look_held_add(node, HELD_FAILED, why);
+    held->session = session;
+    held->failure = failure;
 }
 
 const struct fanout_session_events look_session_events = {.open = on_open, .failed = on_failed};

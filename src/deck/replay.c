@@ -15,6 +15,7 @@ struct recording {
     FILE *file;
     char *name;
     size_t line;
+    long offset, next_offset; /* of the line after the last one read; of the one in next */
     struct buf text;    /* what was read and not yet taken */
     bool at_end;
     cJSON *next;        /* the next line, parsed; NULL: not read yet, or none */
@@ -37,6 +38,7 @@ static int read_line(struct recording *recording, struct err *err)
     while (fgets(piece, sizeof piece, recording->file)) {
         size_t length = strlen(piece);
         buf_add(&recording->text, piece, length);
+        recording->offset += (long)length;
         if (length && piece[length - 1] == '\n') {
             recording->line++;
             return 1;
@@ -54,6 +56,7 @@ static int read_next(struct recording *recording, struct err *err)
 {
     if (recording->next || recording->at_end)
         return recording->next ? 1 : 0;
+    recording->next_offset = recording->offset;
     int result = read_line(recording, err);
     if (result <= 0) {
         recording->at_end = true;
@@ -182,8 +185,11 @@ static int apply(struct recording *recording, const cJSON *line, struct err *err
         return err_set(err, "\"node\" is not a node of the recorded mesh");
     struct observation *seen = &recording->observed->nodes[node];
     if (whole) {
-        observation_clear(seen);
-        return observation_from_json(whole, true, seen, err);
+        struct observation fresh = {0};
+        if (observation_from_json(whole, true, &fresh, err))
+            return -1;
+        observation_replace(seen, &fresh);
+        return 0;
     }
     if (!change)
         return err_set(err, "neither \"observation\" nor \"change\"");
@@ -207,4 +213,36 @@ int recording_next(struct recording *recording, struct err *err)
     cJSON_Delete(recording->next);
     recording->next = NULL;
     return result;
+}
+
+size_t recording_next_node(const struct recording *recording, bool *whole)
+{
+    *whole = recording->next && json_get_object(recording->next, "observation");
+    return recording->next ? mesh_find_node(recording->mesh, json_get_text(recording->next, "node", "")) : SIZE_MAX;
+}
+
+struct recording_mark recording_mark(const struct recording *recording)
+{
+    if (recording->next)
+        return (struct recording_mark){recording->next_offset, recording->line - 1};
+    return (struct recording_mark){recording->offset, recording->line};
+}
+
+int recording_return(struct recording *recording, struct recording_mark mark, struct observed *observed, struct err *err)
+{
+    if (fseek(recording->file, mark.offset, SEEK_SET))
+        return err_set(err, "%s: cannot go back in it: %s", recording->name, strerror(errno));
+    cJSON_Delete(recording->next);
+    recording->next = NULL;
+    recording->at_end = false;
+    recording->offset = recording->next_offset = mark.offset;
+    recording->line = mark.line;
+    for (size_t i = 0; i < recording->mesh->node_count; i++) {
+        observation_clear(&recording->observed->nodes[i]);
+        if (observed) {
+            recording->observed->nodes[i] = observed->nodes[i];
+            observed->nodes[i] = (struct observation){0};
+        }
+    }
+    return 0;
 }

@@ -66,26 +66,41 @@ const struct counted_device *counters_device(const struct counted_node *node, co
     return NULL;
 }
 
-/* Where the rows begin whose first bytes are those of ROW, and how many they are. */
-static size_t alike_now(const struct device *now, size_t row, uint32_t key, size_t *begin)
+/* How many rows there are with the same first bytes as row AT, and how many of them stand before it. */
+static size_t alike_now(const struct device *now, size_t at, uint32_t key, size_t *before)
 {
-    size_t end = row + 1;
-    for (*begin = row; *begin > 0 && row - *begin < ALIKE_MOST && first_bytes(&now->peers[*begin - 1].public_key) == key;)
-        --*begin;
-    while (end < now->peer_count && end - row < ALIKE_MOST && first_bytes(&now->peers[end].public_key) == key)
+    size_t end = at + 1;
+    for (*before = 0; *before < at && *before < ALIKE_MOST && first_bytes(&now->peers[at - *before - 1].public_key) == key;)
+        ++*before;
+    while (end < now->peer_count && end - at < ALIKE_MOST && first_bytes(&now->peers[end].public_key) == key)
         end++;
-    return end - *begin;
+    return *before + (end - at);
 }
 
-const struct counted_row *counters_row(const struct counted_device *device, const struct device *now, size_t row, size_t *hint)
+/* The first row that is not before KEY. */
+static size_t find_first(const struct counted_device *device, uint32_t key)
+{
+    size_t low = 0, high = device->row_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (device->rows[middle].key < key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+const struct counted_row *counters_row(const struct counted_device *device, const struct device *now, size_t row)
 {
     uint32_t key = first_bytes(&now->peers[row].public_key);
-    size_t begin, alike = 0;
-    while (*hint < device->row_count && device->rows[*hint].key < key)
-        ++*hint;
-    while (*hint + alike < device->row_count && alike < ALIKE_MOST && device->rows[*hint + alike].key == key)
+    /* Most often no row came or went. */
+    if (device->row_count == now->peer_count && device->rows[row].key == key)
+        return &device->rows[row];
+    size_t first = find_first(device, key), alike = 0, before;
+    while (first + alike < device->row_count && alike < ALIKE_MOST && device->rows[first + alike].key == key)
         alike++;
-    return alike && alike < ALIKE_MOST && alike_now(now, row, key, &begin) == alike ? &device->rows[*hint + (row - begin)] : NULL;
+    return alike && alike < ALIKE_MOST && alike_now(now, row, key, &before) == alike ? &device->rows[first + before] : NULL;
 }
 
 bool counters_difference(const struct counted_row *before, const struct device_peer *row, uint64_t *rx, uint64_t *tx)

@@ -126,6 +126,7 @@ struct diagnosis *diagnose(const struct mesh *mesh, const struct observed *now, 
     context_find_nats(&context);
     run(&context, &stage_node);
     links_judge(&context);
+    basis_note_links(&context);
     blame_stopped(&context);
     for (size_t i = 0; i < stage_count; i++)
         run(&context, stages[i]);
@@ -133,6 +134,7 @@ struct diagnosis *diagnose(const struct mesh *mesh, const struct observed *now, 
     findings_add_consequences(&context);
     findings_hand_over(&context);
     sum_up(&context);
+    basis_note_nodes(&context);
     context_clear(&context);
     return diagnosis;
 }

@@ -458,13 +458,18 @@ static void guess_keys(struct context *context)
     free(votes);
 }
 
-void context_fill(struct context *context)
+void context_look(struct context *context)
 {
     context->count = context->mesh->node_count;
     context->views = mem_alloc(context->count, sizeof *context->views);
     for (size_t i = 0; i < context->count; i++)
         fill_view(context, i);
     find_skew(context);
+}
+
+void context_fill(struct context *context)
+{
+    context_look(context);
     index_addresses(context);
     index_keys(context);
     find_all_targets(context);

@@ -182,12 +182,39 @@ void findings_hand_over(struct context *context)
     free(order);
 }
 
+static char **copy_texts(char *const *texts, size_t count)
+{
+    char **copy = mem_alloc(count, sizeof *copy);
+    for (size_t i = 0; i < count; i++)
+        copy[i] = mem_text(texts[i]);
+    return copy;
+}
+
+struct diagnosis *diagnosis_copy(const struct diagnosis *diagnosis)
+{
+    struct diagnosis *copy = mem_alloc(1, sizeof *copy);
+    *copy = *diagnosis;
+    copy->nodes = mem_copy(diagnosis->nodes, diagnosis->node_count, sizeof *copy->nodes);
+    copy->links = mem_copy(diagnosis->links, diagnosis->link_count, sizeof *copy->links);
+    copy->faults = mem_copy(diagnosis->faults, diagnosis->fault_count, sizeof *copy->faults);
+    for (size_t i = 0; i < copy->fault_count; i++) {
+        struct fault *fault = &copy->faults[i];
+        fault->summary = mem_text(fault->summary);
+        fault->remedy = mem_text(fault->remedy);
+        fault->evidence = copy_texts(fault->evidence, fault->evidence_count);
+        fault->consequences = copy_texts(fault->consequences, fault->consequence_count);
+    }
+    copy->basis = basis_copy(diagnosis->basis, diagnosis);
+    return copy;
+}
+
 void diagnosis_free(struct diagnosis *diagnosis)
 {
     if (!diagnosis)
         return;
     for (size_t i = 0; i < diagnosis->fault_count; i++)
         clear_fault(&diagnosis->faults[i]);
+    basis_free(diagnosis->basis);
     free(diagnosis->faults);
     free(diagnosis->links);
     free(diagnosis->nodes);

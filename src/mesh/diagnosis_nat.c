@@ -19,13 +19,15 @@ static void see_from(const struct context *context, size_t seer, size_t node, bo
     struct pair *pair = pair_of(context, seer, node);
     const struct device_peer *row = pair ? end_of(pair, seer)->row : NULL;
     int64_t age = pair ? end_of(pair, seer)->age : -1;
-    if (!row || !row->endpoint.address.family || age < 0 || age > AGE_LATE)
+    if (!row || !row->endpoint.address.family)
         return;
     const struct address *address = &row->endpoint.address;
-    if (address_list_has(view->own, view->own_count, address)) {
-        *own_public |= !address_is_private(address);
+    bool at_home = address_list_has(view->own, view->own_count, address), recent = age >= 0 && age <= AGE_LATE;
+    view->seen_elsewhere |= !at_home;
+    if (at_home)
+        *own_public |= recent && !address_is_private(address);
+    if (at_home || !recent)
         return;
-    }
     if (!view_has_address(view, address) && !address_is_private(address)) {
         *foreign = true;
         view->seen_as = *address;

@@ -50,6 +50,7 @@ struct node_view {
     size_t own_count;
     struct address *reached;              /* other addresses it was reached at: by the deck, by other nodes, as the mesh file says */
     size_t reached_count;
+    bool seen_elsewhere;                  /* some row sends to it at an address that is not its own */
     bool knows_place;                     /* one of own or reached is a public one */
     bool natted;                          /* others see it at an address that is not its own */
     bool shut;                            /* natted, and nobody has an endpoint at which it could be called first */
@@ -156,6 +157,7 @@ extern const size_t stage_count;
 
 /* diagnosis_context.c: who is who. */
 void context_fill(struct context *context);
+void context_look(struct context *context);  /* only views and clocks: no keys, addresses and pairs */
 void context_clear(struct context *context);
 uint32_t context_find_key(const struct context *context, const struct key *key);
 /* The first entry with this address, or NULL; more of the same follow it. */
@@ -173,6 +175,9 @@ void context_find_nats(struct context *context); /* needs pairs */
 /* links.c: pairs and their states. */
 void links_build(struct context *context);
 void links_judge(struct context *context);
+/* Of one end, from its row's number: row, age, differences of counters. */
+void end_count(const struct node_view *view, struct end *end, size_t row);
+void pair_judge(const struct context *context, struct pair *pair, struct link *link); /* LINK is overwritten */
 int64_t row_age(const struct node_view *view, const struct device_peer *row); /* of its handshake; may be negative; -1 never */
 void end_name(struct pair *pair, size_t holder, unsigned faults); /* faults of this row are named */
 struct pair *pair_of(const struct context *context, size_t a, size_t b); /* NULL if there is none */
@@ -183,6 +188,16 @@ enum direction_state *direction_of(const struct context *context, const struct p
 bool allowed_has(const struct device_peer *row, const struct prefix *prefix);    /* exactly */
 bool allowed_covers(const struct device_peer *row, const struct prefix *prefix);
 bool allowed_same(const struct device_peer *a, const struct device_peer *b);
+
+/* diagnosis_refresh.c: what a refresh rests on. After links_judge; after the last detector. */
+void basis_note_links(struct context *context);
+void basis_note_nodes(struct context *context);
+void basis_free(struct diagnosis_basis *basis);
+struct diagnosis_basis *basis_copy(const struct diagnosis_basis *basis, const struct diagnosis *diagnosis);
+
+/* faults_silence.c: what its detectors go by. */
+bool clock_is_behind(const struct context *context, const struct pair *pair, size_t sender, int64_t *by);
+bool end_lost_much(const struct end *sender, const struct end *hearer);
 
 /* diagnosis_words.c: saying it. */
 /* A new fault; nodes may be NONE. The pointer holds until the next one. */

@@ -48,7 +48,7 @@ static void blame_unreachable(struct context *context)
 /* The far end refuses an initiation whose time stamp is not later than the last one that it took. The stamp is the sender's clock. Behind,
  * then, is a clock that stands before the last handshake that the sender remembers; or, if it remembers none (it was started anew), before the
  * last one that the far end does, unless that end's own clock was set back since, so that its memory cannot be placed in time. */
-static bool is_behind(const struct context *context, const struct pair *pair, size_t sender, int64_t *by)
+bool clock_is_behind(const struct context *context, const struct pair *pair, size_t sender, int64_t *by)
 {
     const struct end *own = &pair->end[sender == pair->b], *far = &pair->end[sender != pair->b];
     const struct node_view *other = &context->views[other_of(pair, sender)];
@@ -90,7 +90,7 @@ static void detect_behind(struct context *context)
         struct pair *pair = &context->pairs[i / 2];
         size_t sender = i % 2 ? pair->b : pair->a;
         int64_t by;
-        if (is_open_question(pair) && state_from(context, pair, sender) != DIRECTION_OK && is_behind(context, pair, sender, &by))
+        if (is_open_question(pair) && state_from(context, pair, sender) != DIRECTION_OK && clock_is_behind(context, pair, sender, &by))
             name_behind(context, pair, sender, by);
     }
 }
@@ -322,7 +322,7 @@ static void detect_blocked_pairs(struct context *context)
 /* ---- a quiet link that may not be quiet ----------------------------------------------------------------------------------- */
 
 /* Over the life of the rows: so much more was sent than arrived that it is no usual loss. When that was, one reading does not tell. */
-static bool lost_much(const struct end *sender, const struct end *hearer)
+bool end_lost_much(const struct end *sender, const struct end *hearer)
 {
     uint64_t sent = sender->row->tx_bytes, heard = hearer->row->rx_bytes;
     return sent > heard && sent - heard > SENT_EVER && sent - heard > sent / 5;
@@ -336,8 +336,8 @@ static void detect_doubtful_quiet(struct context *context)
         const struct end *one = &pair->end[0], *two = &pair->end[1];
         if (!pair->quiet || pair->cause != NONE || pair->counters || !one->row || !two->row)
             continue;
-        bool from_a = lost_much(one, two);
-        if (!from_a && !lost_much(two, one))
+        bool from_a = end_lost_much(one, two);
+        if (!from_a && !end_lost_much(two, one))
             continue;
         size_t from = from_a ? pair->a : pair->b, to = other_of(pair, from);
         const char *sender = context->views[from].name, *hearer = context->views[to].name;

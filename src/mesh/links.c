@@ -176,13 +176,21 @@ static int64_t age_of(const struct node_view *view, const struct device_peer *ro
     return age;
 }
 
+void end_count(const struct node_view *view, struct end *end, size_t row)
+{
+    const struct device_peer *now = &view->device->peers[row];
+    const struct counted_row *before = view->device_earlier ? counters_row(view->device_earlier, view->device, row) : NULL;
+    end->row = now;
+    end->age = age_of(view, now);
+    /* Counters that went down were begun anew with the row or the engine: the difference says nothing. */
+    end->counted = before && counters_difference(before, now, &end->heard, &end->sent);
+}
+
 static void fill_running(struct context *context, size_t holder)
 {
     const struct node_view *view = &context->views[holder];
-    size_t hint = 0;
     for (size_t r = 0; view->device && r < view->device->peer_count; r++) {
         const struct device_peer *row = &view->device->peers[r];
-        const struct counted_row *before = view->device_earlier ? counters_row(view->device_earlier, view->device, r, &hint) : NULL;
         size_t target = target_of(context, holder, r);
         struct pair *pair = target == NONE || target == holder ? NULL : pair_of(context, holder, target);
         if (!pair)
@@ -192,10 +200,7 @@ static void fill_running(struct context *context, size_t holder)
             end->wrong = row;
             continue;
         }
-        end->row = row;
-        end->age = age_of(view, row);
-        /* Counters that went down were begun anew with the row or the engine: the difference says nothing. */
-        end->counted = before && counters_difference(before, row, &end->heard, &end->sent);
+        end_count(view, end, r);
     }
 }
 
@@ -229,10 +234,6 @@ void links_build(struct context *context)
     for (size_t i = 0; i < context->count; i++) {
         fill_running(context, i);
         fill_saved(context, i);
-    }
-    for (size_t i = 0; i < context->pair_count; i++) {
-        struct pair *pair = &context->pairs[i];
-        pair->counters = pair->end[0].counted && pair->end[1].counted && same_span(&context->views[pair->a], &context->views[pair->b]);
     }
 }
 
@@ -372,11 +373,11 @@ static void judge_both_ends(const struct context *context, const struct pair *pa
     }
 }
 
-static void judge(struct context *context, struct pair *pair)
+void pair_judge(const struct context *context, struct pair *pair, struct link *link)
 {
-    struct link *link = link_of(context, pair);
     const struct node_view *a = &context->views[pair->a], *b = &context->views[pair->b];
     const struct end *one = &pair->end[0], *two = &pair->end[1];
+    pair->counters = one->counted && two->counted && same_span(a, b);
     *link = (struct link){.a = pair->a, .b = pair->b, .state = LINK_UNKNOWN, .a_to_b = DIRECTION_UNKNOWN, .b_to_a = DIRECTION_UNKNOWN,
                           .a_row = one->row, .b_row = two->row, .a_age = one->age, .b_age = two->age, .rtt = -1};
     /* A row for a node whose key nobody knows cannot be recognised, so it cannot be said to be missing. */
@@ -399,5 +400,5 @@ static void judge(struct context *context, struct pair *pair)
 void links_judge(struct context *context)
 {
     for (size_t i = 0; i < context->pair_count; i++)
-        judge(context, &context->pairs[i]);
+        pair_judge(context, &context->pairs[i], link_of(context, &context->pairs[i]));
 }

@@ -37,6 +37,15 @@ void observation_copy(struct observation *to, const struct observation *from)
     shape_copy(&observation_shape, to, from);
 }
 
+void observation_replace(struct observation *observation, struct observation *fresh)
+{
+    uint64_t serial = observation->serial + !shape_same_settings(&observation_shape, observation, fresh);
+    observation_clear(observation);
+    *observation = *fresh;
+    observation->serial = serial;
+    *fresh = (struct observation){0};
+}
+
 void observation_sort(struct observation *observation)
 {
     shape_order(&observation_shape, observation);

@@ -149,6 +149,8 @@ static int merge_item(struct reader *reader, struct list_change *list, void *wan
     if (shape_read_key(reader, shape, wanted, change) != 0)
         return -1;
     size_t at = find_item(shape, list->items, list->ordered, wanted);
+    if (at == list->ordered || shape->whole)
+        reader->changed = true;
     if (at == list->ordered) {
         if (list->count == list->field->limit)
             return err_set(reader->err, "more than the %zu allowed", list->field->limit);
@@ -172,6 +174,7 @@ static int merge_list(struct reader *reader, const struct field *field, void *ba
     list.capacity = list.ordered = list.count;
     if (cJSON_IsNull(changes)) {
         field_clear(field, base);
+        reader->changed = true;
         return 0;
     }
     if (!cJSON_IsArray(changes))
@@ -194,6 +197,7 @@ static int mark_gone(struct reader *reader, const struct field *field, const voi
     void *wanted = mem_alloc(1, shape->size);
     int result = 0;
     for (const cJSON *key = keys->child; key && result == 0; key = key->next) {
+        reader->changed = true;
         shape_clear(shape, wanted);
         result = shape_read_key(reader, shape, wanted, key);
         gone[result == 0 ? find_item(shape, field_items(field, base), field_count(field, base), wanted) : 0] = true;
@@ -236,6 +240,12 @@ static const struct field *field_gone(const struct shape *shape, const char *nam
     return field && field->kind == FIELD_LIST ? field : NULL;
 }
 
+static int merge_field(struct reader *reader, const struct field *field, void *base, const cJSON *value)
+{
+    reader->changed |= !field->counts;
+    return field_read(reader, field, base, value);
+}
+
 static int merge_members(struct reader *reader, const struct shape *shape, void *base, const cJSON *change)
 {
     if (!cJSON_IsObject(change))
@@ -249,7 +259,7 @@ static int merge_members(struct reader *reader, const struct shape *shape, void 
         else if (field && field->kind == FIELD_LIST)
             result = merge_list(reader, field, base, value);
         else if (field && !field->deck && field >= shape->fields + shape->key_count)
-            result = field_read(reader, field, base, value);
+            result = merge_field(reader, field, base, value);
         if (result != 0)
             return -1;
     }
@@ -260,7 +270,10 @@ int observation_merge(struct observation *observation, const cJSON *change, stru
 {
     struct reader reader = {.trusted = false, .err = err};
     observation_sort(observation);
-    if (merge_members(&reader, &observation_shape, observation, change) == 0 && observation_fits(observation, err))
+    int result = merge_members(&reader, &observation_shape, observation, change);
+    bool good = result == 0 && observation_fits(observation, err);
+    observation->serial += reader.changed || !good;
+    if (good)
         return 0;
     observation_clear(observation); /* half merged it would be wrong without saying so */
     return -1;

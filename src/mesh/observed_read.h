@@ -7,6 +7,7 @@
 struct reader {
     bool trusted;     /* take the deck's members too */
     struct err *err;
+    bool changed;     /* by a change: something else than what counts */
 };
 
 /* One member from VALUE; null gives the absent value. Lists are replaced. 0, or -1 with "NAME: why". */

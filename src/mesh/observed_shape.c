@@ -266,6 +266,30 @@ bool shape_equal(const struct shape *shape, const void *a, const void *b)
     return true;
 }
 
+bool field_same_settings(const struct field *field, const void *a, const void *b)
+{
+    if (field->counts)
+        return true;
+    if (field->kind == FIELD_STRUCT)
+        return shape_same_settings(field->shape, field_in(field, a), field_in(field, b));
+    if (field->kind != FIELD_LIST)
+        return field_equal(field, a, b);
+    size_t count = field_count(field, a), size = field->shape->size;
+    const char *one = field_items(field, a), *two = field_items(field, b);
+    bool same = count == field_count(field, b);
+    for (size_t i = 0; same && i < count; i++)
+        same = shape_same_settings(field->shape, one + i * size, two + i * size);
+    return same;
+}
+
+bool shape_same_settings(const struct shape *shape, const void *a, const void *b)
+{
+    for (size_t i = 0; i < shape->field_count; i++)
+        if (!field_same_settings(&shape->fields[i], a, b))
+            return false;
+    return true;
+}
+
 static char **copy_texts(char *const *from, size_t count)
 {
     char **texts = count ? mem_alloc(count, sizeof *texts) : NULL;

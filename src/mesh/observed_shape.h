@@ -40,6 +40,7 @@ struct field {
     size_t limit;              /* of a list: most items */
     bool deck;                 /* the deck's own, never taken from a node */
     bool silent;               /* its difference alone is not a change */
+    bool counts;               /* a counter, a handshake or a time: no setting; it does not make observation->serial grow */
 };
 
 struct shape {
@@ -61,10 +62,12 @@ void field_set_items(const struct field *field, void *base, void *items, size_t 
 void field_clear(const struct field *field, void *base);         /* frees; the absent value after */
 bool field_is_absent(const struct field *field, const void *base);
 bool field_equal(const struct field *field, const void *a, const void *b);
+bool field_same_settings(const struct field *field, const void *a, const void *b); /* equal but for what counts */
 
 void shape_clear(const struct shape *shape, void *base);
 void shape_copy(const struct shape *shape, void *to, const void *from); /* TO is overwritten */
 bool shape_equal(const struct shape *shape, const void *a, const void *b);
+bool shape_same_settings(const struct shape *shape, const void *a, const void *b);
 int shape_compare(const struct shape *shape, const void *a, const void *b); /* by key members */
 size_t shape_items(const struct shape *shape, const void *base); /* in all lists inside */
 void shape_order(const struct shape *shape, void *base);         /* everything inside in order, each once */
