@@ -27,7 +27,10 @@ struct table_list {
     void (*subject)(const struct scene *scene, uint32_t row, struct subject *subject);
     bool (*is_well)(const struct scene *scene, uint32_t row); /* n and N go to rows that are not; NULL: all are well */
     const char *empty;      /* what is said when there is no row */
+    bool follows_top;       /* the cursor on the first row stays on the first row when others come before it */
 };
+
+enum { TABLE_COLUMNS_MOST = 32 };
 
 struct table {
     const struct table_list *list;
@@ -43,6 +46,13 @@ struct table {
     char columns[160];         /* chosen: "node,state"; "": those not hidden */
     int height;                /* rows of the last draw, for pages and clicks */
     int left;                  /* first column of text shown: scrolled to the right by so many */
+    uint32_t selected_row;     /* what selected was in the view's numbers: where to look for it first */
+    struct subject wanted;     /* the object that the person went to, also while a filter hides it */
+    int width;                 /* of the last draw */
+    int widths[TABLE_COLUMNS_MOST]; /* the widest that each column was, at this width */
+    struct { int column, at, width; } placed[TABLE_COLUMNS_MOST]; /* as drawn last: where headings are clicked */
+    size_t placed_count;
+    int scroll_most;           /* how far left can go */
 };
 
 void table_free(struct table *table);
@@ -50,6 +60,8 @@ void table_refresh(struct table *table, const struct scene *scene); /* rows, ord
 void table_draw(struct table *table, const struct scene *scene, const struct area *area, bool focused); /* heading line and rows */
 bool table_act(struct table *table, const struct scene *scene, enum action action, struct wish *wish);
 bool table_mouse(struct table *table, const struct scene *scene, int row, int column, int wheel, bool double_click, struct wish *wish);
+/* By this column (-1: the natural order), as ":sort" does it. */
+void table_sort_by(struct table *table, const struct scene *scene, int column, bool inverted);
 bool table_subject(const struct table *table, const struct scene *scene, struct subject *subject);
 void table_select(struct table *table, const struct scene *scene, const struct subject *subject);
 void table_copy(const struct table *table, const struct scene *scene, struct buf *buf);  /* marked or selected rows, tab-separated */

@@ -1,0 +1,19 @@
+/* A table from inside: what its files share. */
+#ifndef WGDECK_TUI_TABLE_PRIVATE_H
+#define WGDECK_TUI_TABLE_PRIVATE_H
+
+#include "table.h"
+
+/* Brings ROWS into the order of COLUMN's keys; rows with the same key stay as they are. UINT64_MAX (not known) is last either way. */
+void table_sort_rows(const struct scene *scene, const struct table_column *column, bool inverted, uint32_t *rows, size_t count);
+
+size_t table_column_count(const struct table *table);
+int table_find_column(const struct table *table, const char *name, size_t length); /* -1: none */
+/* Indices of the chosen columns, else of those that are not hidden; returns how many. */
+size_t table_chosen(const struct table *table, int chosen[static TABLE_COLUMNS_MOST]);
+
+bool table_is_marked(const struct table *table, const struct subject *subject);
+int table_page(const struct table *table);
+void table_move(struct table *table, const struct scene *scene, size_t position); /* as the person does it */
+
+#endif
