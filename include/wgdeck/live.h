@@ -87,6 +87,7 @@ struct live_replay_state {
     int64_t start, end, at;  /* wall clock of the recording; end 0: not known */
     double speed;            /* 1: as it was */
     bool paused, at_end;
+    const char *problem;     /* why it ends here (a line that cannot be used), or NULL; borrowed */
 };
 bool live_is_replay(const struct live *live);
 struct live_replay_state live_replay_state(const struct live *live);

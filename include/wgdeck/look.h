@@ -30,6 +30,9 @@ struct look;
 struct look_events {
     /* NODE has a new reading, or has failed (observation->reach says). Called on the loop's thread. */
     void (*changed)(void *context, struct look *look, size_t node);
+    /* NODE's observation SEEN is about to change. LOST: it is about to be thrown away for a failure; what is moved out of it (leaving it zeroed)
+     * is the callee's. May be NULL. */
+    void (*changing)(void *context, struct look *look, size_t node, struct observation *seen, bool lost);
     /* Each node has answered or failed once. */
     void (*first_round)(void *context, struct look *look);
 };
@@ -41,6 +44,9 @@ void look_free(struct look *look);
 const struct observed *look_observed(const struct look *look);   /* newest of each node; borrowed */
 struct fanout_session *look_session(struct look *look, size_t node); /* for exec; NULL if the node has no SSH target */
 void look_refresh(struct look *look);                            /* a reading of every node now, over the live sessions */
+/* While held, nothing is written to the observed (another thread may read it): what comes in waits unread, and is taken when it is let go. */
+void look_hold(struct look *look, bool hold);
+void look_set_every(struct look *look, double every);            /* seconds between readings, above 0; also for those who stream already */
 size_t look_waiting(const struct look *look);                    /* nodes that neither answered nor failed yet */
 bool look_is_waiting(const struct look *look, size_t node);      /* is this one of them? */
 struct fanout *look_fanout(struct look *look);                   /* to answer questions */

@@ -9,6 +9,9 @@
 #ifndef WGDECK_RECORD_H
 #define WGDECK_RECORD_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "wgdeck/conf.h"
@@ -34,6 +37,13 @@ const struct observed *recording_observed(const struct recording *recording); /*
 int64_t recording_start(const struct recording *recording);                   /* wall clock of the first line */
 /* When the next line was seen, or INT64_MAX at the end; -1 with err. */
 int64_t recording_peek(struct recording *recording, struct err *err);
+/* Whose the next line is (after a good peek), SIZE_MAX if of nobody; WHOLE: not a change. */
+size_t recording_next_node(const struct recording *recording, bool *whole);
+/* Where the next line begins, and the way back there, with what had been seen until then (OBSERVED is emptied, or NULL at the beginning).
+ * Only in a file that can be sought. 0, or -1 with err. */
+struct recording_mark { long offset; size_t line; };
+struct recording_mark recording_mark(const struct recording *recording);
+int recording_return(struct recording *recording, struct recording_mark mark, struct observed *observed, struct err *err);
 /* Take the next line. 1, 0 at the end, or -1 with err. */
 int recording_next(struct recording *recording, struct err *err);
 

@@ -27,6 +27,13 @@ static void on_settled(struct ev_loop *loop, struct ev_timer *timer, int events)
     tell_first_round(timer->data);
 }
 
+void look_node_changing(struct look_node *node, bool lost)
+{
+    struct look *look = node->look;
+    if (look->events.changing)
+        look->events.changing(look->context, look, node->index, &look->observed->nodes[node->index], lost);
+}
+
 void look_node_changed(struct look_node *node)
 {
     struct look *look = node->look;
@@ -119,6 +126,7 @@ struct look *look_new(struct ev_loop *loop, const struct mesh *mesh, const struc
     for (size_t i = 0; i < mesh->node_count; i++) {
         look->nodes[i].look = look;
         look->nodes[i].index = i;
+        look->nodes[i].held_end = &look->nodes[i].held;
         open_session(look, i);
     }
     return look;
@@ -159,6 +167,14 @@ void look_refresh(struct look *look)
     for (size_t i = 0; i < look->mesh->node_count; i++)
         if (look->nodes[i].session)
             look_node_refresh(&look->nodes[i]);
+}
+
+void look_set_every(struct look *look, double every)
+{
+    look->options.every = every;
+    for (size_t i = 0; i < look->mesh->node_count; i++)
+        if (look->nodes[i].session)
+            look_node_set_every(&look->nodes[i]);
 }
 
 size_t look_waiting(const struct look *look)

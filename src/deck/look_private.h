@@ -1,4 +1,5 @@
-/* Inside the look: the set (look.c), one node's dialogue (look_node.c), the program that is pushed (look_program.c). */
+/* Inside the look: the set (look.c), one node's dialogue (look_node.c), what waits while the look is held (look_hold.c), the program that is
+ * pushed (look_program.c). */
 #ifndef WGDECK_DECK_LOOK_PRIVATE_H
 #define WGDECK_DECK_LOOK_PRIVATE_H
 
@@ -39,6 +40,11 @@ struct look_node {
     struct buf input;          /* a line that is not whole yet; the whole bare look */
     size_t kept;               /* length of the answer that the standing reading was made of */
     struct buf problem;        /* the end of what came on stderr */
+    unsigned turns;            /* grows when its request ends or is replaced */
+    bool request_over;         /* the fan-out has ended the request, which is noticed when the look is let go */
+    bool refresh_wanted;       /* asked for while held */
+    struct look_held *held, **held_end;
+    size_t held_bytes;
 };
 
 struct look {
@@ -54,6 +60,8 @@ struct look {
     bool has_program;
     bool first_round_told;
     struct ev_timer settled;
+    bool is_held;
+    size_t held_bytes;         /* of all nodes */
     char salt[LOOK_SALT_SIZE];
 };
 
@@ -63,6 +71,34 @@ void look_node_begin(struct look_node *node);
 void look_node_end(struct look_node *node);
 void look_node_refresh(struct look_node *node);
 
+void look_node_set_every(struct look_node *node);
+/* What the fan-out told; while held, through look_hold.c. */
+void look_node_output(struct look_node *node, struct fanout_request *request, const char *bytes, size_t length);
+void look_node_done(struct look_node *node, struct fanout_request *request, int status, const char *why);
+void look_node_open(struct look_node *node, struct fanout_session *session);
+void look_node_failed(struct look_node *node, struct fanout_session *session, enum fanout_failure failure, const char *why);
+void look_node_too_much(struct look_node *node); /* more came in while held than may be kept */
+
+/* look_hold.c */
+enum look_held_kind { HELD_OUTPUT, HELD_DONE, HELD_OPEN, HELD_FAILED };
+struct look_held {
+    enum look_held_kind kind;
+    struct fanout_request *request; /* to be compared, never followed */
+    struct fanout_session *session;
+    int status;
+    enum fanout_failure failure;
+    struct buf bytes;               /* of the output */
+    bool too_much;
+    char *why;
+    struct look_held *next;
+};
+struct look_held *look_held_add(struct look_node *node, enum look_held_kind kind, const char *why);
+void look_held_output(struct look_node *node, struct fanout_request *request, const char *bytes, size_t length);
+void look_held_drop_request(struct look_node *node); /* what waits of its request is of no use any more */
+void look_held_drop(struct look_node *node);
+
+/* look.c: NODE's observation is about to change. */
+void look_node_changing(struct look_node *node, bool lost);
 /* look.c: NODE has a new reading, or has failed. */
 void look_node_changed(struct look_node *node);
 

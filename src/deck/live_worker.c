@@ -1,0 +1,88 @@
+/* The thread that diagnoses beside the loop: asked for one run at a time, answers by ev_async. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "live_private.h"
+#include "wgdeck/clock.h"
+#include "wgdeck/log.h"
+
+static void *work(void *argument)
+{
+    struct live_worker *worker = argument;
+    pthread_mutex_lock(&worker->lock);
+    for (;;) {
+        while (worker->state != WORKER_ASKED && worker->state != WORKER_ENDS)
+            pthread_cond_wait(&worker->turn, &worker->lock);
+        if (worker->state == WORKER_ENDS)
+            break;
+        pthread_mutex_unlock(&worker->lock);
+        int64_t began = clock_steady();
+        struct diagnosis *answer = diagnose(worker->mesh, worker->now, worker->before);
+        pthread_mutex_lock(&worker->lock);
+        worker->seconds = (double)(clock_steady() - began) / (double)CLOCK_SECOND;
+        worker->answer = answer;
+        worker->state = WORKER_ANSWERED;
+        pthread_cond_broadcast(&worker->turn);
+        ev_async_send(worker->loop, worker->answered);
+    }
+    pthread_mutex_unlock(&worker->lock);
+    return NULL;
+}
+
+void live_worker_begin(struct live_worker *worker, struct ev_loop *loop, struct ev_async *answered)
+{
+    sigset_t all, old;
+    worker->loop = loop;
+    worker->answered = answered;
+    pthread_mutex_init(&worker->lock, NULL);
+    pthread_cond_init(&worker->turn, NULL);
+    sigfillset(&all); /* signals are the loop's business */
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int error = pthread_create(&worker->thread, NULL, work, worker);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (error) {
+        log_error("no thread can be made: %s", strerror(error));
+        abort();
+    }
+}
+
+void live_worker_end(struct live_worker *worker)
+{
+    double seconds;
+    diagnosis_free(live_worker_take(worker, true, &seconds));
+    pthread_mutex_lock(&worker->lock);
+    worker->state = WORKER_ENDS;
+    pthread_cond_broadcast(&worker->turn);
+    pthread_mutex_unlock(&worker->lock);
+    pthread_join(worker->thread, NULL);
+    pthread_cond_destroy(&worker->turn);
+    pthread_mutex_destroy(&worker->lock);
+}
+
+void live_worker_ask(struct live_worker *worker, const struct mesh *mesh, const struct observed *now, const struct counters *before)
+{
+    pthread_mutex_lock(&worker->lock);
+    worker->mesh = mesh;
+    worker->now = now;
+    worker->before = before;
+    worker->state = WORKER_ASKED;
+    pthread_cond_broadcast(&worker->turn);
+    pthread_mutex_unlock(&worker->lock);
+}
+
+struct diagnosis *live_worker_take(struct live_worker *worker, bool wait, double *seconds)
+{
+    struct diagnosis *answer = NULL;
+    pthread_mutex_lock(&worker->lock);
+    while (wait && worker->state == WORKER_ASKED)
+        pthread_cond_wait(&worker->turn, &worker->lock);
+    if (worker->state == WORKER_ANSWERED) {
+        answer = worker->answer;
+        *seconds = worker->seconds;
+        worker->answer = NULL;
+        worker->state = WORKER_IDLE;
+    }
+    pthread_mutex_unlock(&worker->lock);
+    return answer;
+}
