@@ -27,7 +27,8 @@ void terminal_raw(const char *bytes, size_t length);       /* a control sequence
 enum key_code { /* beyond Unicode */
     KEY_CODE_BASE = 0x110000, KEY_CODE_UP, KEY_CODE_DOWN, KEY_CODE_LEFT, KEY_CODE_RIGHT, KEY_CODE_PAGE_UP, KEY_CODE_PAGE_DOWN, KEY_CODE_HOME, KEY_CODE_END,
     KEY_CODE_INSERT, KEY_CODE_DELETE, KEY_CODE_BACKSPACE, KEY_CODE_TAB, KEY_CODE_BACK_TAB, KEY_CODE_ENTER, KEY_CODE_ESCAPE,
-    KEY_CODE_F1, KEY_CODE_F12 = KEY_CODE_F1 + 11, KEY_CODE_MOUSE, KEY_CODE_RESIZE, KEY_CODE_PASTE, KEY_CODE_END_OF_INPUT
+    KEY_CODE_F1, KEY_CODE_F12 = KEY_CODE_F1 + 11, KEY_CODE_MOUSE, KEY_CODE_RESIZE, KEY_CODE_PASTE, KEY_CODE_END_OF_INPUT,
+    KEY_CODE_PASTE_END /* the keys between PASTE and PASTE_END were pasted: text, never commands. PASTE_END always comes */
 };
 struct key_event {
     uint32_t code;           /* a character (control characters: 1..26 are ctrl-a..z), or enum key_code */
