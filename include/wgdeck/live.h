@@ -80,6 +80,7 @@ bool live_is_root(const struct live *live, size_t node);   /* logged in there as
 
 /* The oldest question that waits for a person, or NULL; borrowed until it is answered. */
 const struct fanout_question *live_question(const struct live *live);
+size_t live_question_count(const struct live *live);     /* that wait */
 void live_answer(struct live *live, uint64_t id, const char *text); /* as fanout_answer */
 
 /* Replay. */

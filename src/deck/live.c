@@ -13,6 +13,7 @@
 #define CHEAP 0.05               /* of the interval: such a diagnosis may follow at once */
 #define SHARE 0.15               /* of the time that diagnosing may take, where it is not cheap */
 #define PATIENCE 1.5             /* seconds that nodes may take before those that answered are shown without them */
+#define UPDATES_MOST 10          /* then the evidence of faults is made anew as well */
 #define KEEP_EVERY 180.0         /* seconds between two writings of the last readings */
 
 void live_tell(struct live *live, unsigned what)
@@ -84,7 +85,8 @@ static void start_run(struct live *live)
     live->running = true;
     live->run_began = clock_steady();
     hold(live, true);
-    live_worker_ask(&live->worker, live->mesh, live->observed, before(live));
+    bool update = live->whole_cost >= CHEAP * live_interval(live) && live->updates < UPDATES_MOST && !live->compare_quietly;
+    live_worker_ask(&live->worker, live->mesh, live->observed, before(live), update ? live->diagnosis : NULL);
 }
 
 void live_publish(struct live *live, struct diagnosis *diagnosis)
@@ -101,9 +103,13 @@ void live_publish(struct live *live, struct diagnosis *diagnosis)
 
 static void finish_run(struct live *live, bool wait)
 {
-    struct diagnosis *diagnosis = live_worker_take(&live->worker, wait, &live->cost);
+    bool whole;
+    struct diagnosis *diagnosis = live_worker_take(&live->worker, wait, &live->cost, &whole);
     if (!diagnosis)
         return;
+    live->updates = whole ? 0 : live->updates + 1;
+    if (whole)
+        live->whole_cost = live->cost;
     live->run_ended = clock_steady();
     live_publish(live, diagnosis);
     live->running = false;
@@ -149,6 +155,16 @@ void live_settle(struct live *live)
 }
 
 /* From last known data to this run's own */
+
+void live_keep_last(struct live *live, size_t node, struct observation *seen)
+{
+    uint64_t serial = seen->serial;
+    observation_clear(&live->last[node]);
+    live->last[node] = *seen;
+    *seen = (struct observation){0};
+    observation_clear(seen); /* the members whose "unknown" is not zero */
+    seen->serial = serial + 1;
+}
 
 static void drop_old(struct live *live)
 {

@@ -20,9 +20,7 @@ static void on_changing(void *context, struct look *look, size_t node, struct ob
     live_rows_before(live, node);
     if (!lost || seen->reach != REACH_OK)
         return;
-    observation_clear(&live->last[node]);
-    live->last[node] = *seen;
-    *seen = (struct observation){0};
+    live_keep_last(live, node, seen);
 }
 
 static void drop_question(struct live *live, struct live_question **at)
@@ -87,6 +85,14 @@ static void on_question(void *context, const struct fanout_question *asked)
         end = &(*end)->next;
     *end = question;
     live_tell(live, LIVE_QUESTION);
+}
+
+size_t live_question_count(const struct live *live)
+{
+    size_t count = 0;
+    for (const struct live_question *question = live->questions; question; question = question->next)
+        count++;
+    return count;
 }
 
 const struct fanout_question *live_question(const struct live *live)

@@ -23,16 +23,19 @@ struct live_worker {
     const struct mesh *mesh;
     const struct observed *now;
     const struct counters *before;
+    const struct diagnosis *standing; /* to be brought up to date where that is enough; NULL: diagnose whatever there is */
     struct diagnosis *answer;
     double seconds;            /* that the answer took */
+    bool whole;                /* it was diagnosed, not brought up to date */
     struct ev_loop *loop;
     struct ev_async *answered; /* sent when there is an answer */
 };
 void live_worker_begin(struct live_worker *worker, struct ev_loop *loop, struct ev_async *answered);
 void live_worker_end(struct live_worker *worker); /* waits for a run in hand */
-void live_worker_ask(struct live_worker *worker, const struct mesh *mesh, const struct observed *now, const struct counters *before);
+void live_worker_ask(struct live_worker *worker, const struct mesh *mesh, const struct observed *now, const struct counters *before,
+                     const struct diagnosis *standing);
 /* The answer, or NULL when there is none yet; with WAIT it is waited for. */
-struct diagnosis *live_worker_take(struct live_worker *worker, bool wait, double *seconds);
+struct diagnosis *live_worker_take(struct live_worker *worker, bool wait, double *seconds, bool *whole);
 
 struct live_events_state;
 struct live_trends;
@@ -62,7 +65,8 @@ struct live {
     bool compare_quietly;             /* the next diagnosis is remembered and makes no event: time has jumped */
     bool fresh;                       /* nothing was diagnosed yet: the first one at once */
     int64_t run_began, run_ended;     /* steady clock */
-    double cost;                      /* seconds that the last diagnosis took */
+    double cost, whole_cost;          /* seconds that the last run took; that the last whole diagnosis took */
+    unsigned updates;                 /* of the standing diagnosis since it was made */
 
     /* Last known data, until this run has its own. */
     struct observed *old_observed;
@@ -87,6 +91,7 @@ void live_tell(struct live *live, unsigned what);
 int64_t live_now(const struct live *live);
 void live_touch(struct live *live);          /* a reading has changed: diagnose when it is time */
 void live_judge(struct live *live);          /* diagnose here and now; nothing runs beside */
+void live_keep_last(struct live *live, size_t node, struct observation *seen); /* moved out of SEEN, for showing */
 void live_begin(struct live *live);          /* from now on this run's own data are shown */
 void live_publish(struct live *live, struct diagnosis *diagnosis);
 

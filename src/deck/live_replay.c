@@ -175,11 +175,8 @@ static bool take_line(struct live *live, int64_t at, bool relink, struct err *er
         live_rows_before(live, node);
     else
         forget_rows(live);
-    if (whole && seen->reach == REACH_OK) {
-        observation_clear(&live->last[node]);
-        live->last[node] = *seen;
-        *seen = (struct observation){0};
-    }
+    if (whole && seen->reach == REACH_OK)
+        live_keep_last(live, node, seen);
     bool good = recording_next(replay->recording, err) > 0;
     if (seen->reach == REACH_OK)
         observation_clear(&live->last[node]);

@@ -1,5 +1,6 @@
 /* The links of the standing diagnosis point to rows of the readings it was made of. Readings change while it stands: here the pointers follow,
  * row by row of the same key, or point to nothing any more. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,6 +139,7 @@ void live_rows_after(struct live *live, size_t node)
 
 void live_rows_forget(struct live *live)
 {
+    live->updates = UINT_MAX; /* the next one is made anew */
     for (size_t i = 0; i < live->diagnosis->link_count; i++)
         live->diagnosis->links[i].a_row = live->diagnosis->links[i].b_row = NULL;
     for (size_t i = 0; i < live->diagnosis->node_count; i++)

@@ -7,6 +7,19 @@
 #include "wgdeck/clock.h"
 #include "wgdeck/log.h"
 
+static struct diagnosis *find_answer(struct live_worker *worker)
+{
+    worker->whole = false;
+    if (worker->standing) {
+        struct diagnosis *copy = diagnosis_copy(worker->standing);
+        if (diagnosis_refresh(copy, worker->mesh, worker->now, worker->before))
+            return copy;
+        diagnosis_free(copy);
+    }
+    worker->whole = true;
+    return diagnose(worker->mesh, worker->now, worker->before);
+}
+
 static void *work(void *argument)
 {
     struct live_worker *worker = argument;
@@ -18,7 +31,7 @@ static void *work(void *argument)
             break;
         pthread_mutex_unlock(&worker->lock);
         int64_t began = clock_steady();
-        struct diagnosis *answer = diagnose(worker->mesh, worker->now, worker->before);
+        struct diagnosis *answer = find_answer(worker);
         pthread_mutex_lock(&worker->lock);
         worker->seconds = (double)(clock_steady() - began) / (double)CLOCK_SECOND;
         worker->answer = answer;
@@ -50,7 +63,8 @@ void live_worker_begin(struct live_worker *worker, struct ev_loop *loop, struct 
 void live_worker_end(struct live_worker *worker)
 {
     double seconds;
-    diagnosis_free(live_worker_take(worker, true, &seconds));
+    bool whole;
+    diagnosis_free(live_worker_take(worker, true, &seconds, &whole));
     pthread_mutex_lock(&worker->lock);
     worker->state = WORKER_ENDS;
     pthread_cond_broadcast(&worker->turn);
@@ -60,18 +74,20 @@ void live_worker_end(struct live_worker *worker)
     pthread_mutex_destroy(&worker->lock);
 }
 
-void live_worker_ask(struct live_worker *worker, const struct mesh *mesh, const struct observed *now, const struct counters *before)
+void live_worker_ask(struct live_worker *worker, const struct mesh *mesh, const struct observed *now, const struct counters *before,
+                     const struct diagnosis *standing)
 {
     pthread_mutex_lock(&worker->lock);
     worker->mesh = mesh;
     worker->now = now;
     worker->before = before;
+    worker->standing = standing;
     worker->state = WORKER_ASKED;
     pthread_cond_broadcast(&worker->turn);
     pthread_mutex_unlock(&worker->lock);
 }
 
-struct diagnosis *live_worker_take(struct live_worker *worker, bool wait, double *seconds)
+struct diagnosis *live_worker_take(struct live_worker *worker, bool wait, double *seconds, bool *whole)
 {
     struct diagnosis *answer = NULL;
     pthread_mutex_lock(&worker->lock);
@@ -80,6 +96,7 @@ struct diagnosis *live_worker_take(struct live_worker *worker, bool wait, double
     if (worker->state == WORKER_ANSWERED) {
         answer = worker->answer;
         *seconds = worker->seconds;
+        *whole = worker->whole;
         worker->answer = NULL;
         worker->state = WORKER_IDLE;
     }

@@ -56,6 +56,7 @@ static void set_failed(struct look_node *node, enum observed_reach reach, enum o
     fresh.at = clock_wall();
     stop_request(node);
     node->kept = 0;
+    look_node_changing(node, true);
     observation_replace(seen(node), &fresh);
     if (node->look->options.every > 0 && fanout_session_phase(node->session) == PHASE_OPEN)
         ev_timer_again(node->look->loop, &node->again);
@@ -88,6 +89,7 @@ static void take_whole(struct look_node *node, struct observation *observation, 
     observation->clock_offset = observation->node_time - (asked_at + observation->clock_uncertainty);
     free(observation->dialled);
     observation->dialled = mem_text(address);
+    look_node_changing(node, false);
     observation_replace(seen(node), observation);
 }
 
