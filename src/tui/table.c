@@ -207,11 +207,20 @@ static size_t mark_place(const struct table *table, const struct subject *subjec
     return low;
 }
 
-bool table_is_marked(const struct table *table, const struct subject *subject)
+static bool table_is_marked(const struct table *table, const struct subject *subject)
 {
     bool there;
     mark_place(table, subject, &there);
     return there;
+}
+
+bool table_row_is_marked(const struct table *table, const struct scene *scene, size_t position)
+{
+    struct subject subject;
+    if (!table->mark_count)
+        return false;
+    table->list->subject(scene, table->rows[position], &subject);
+    return table_is_marked(table, &subject);
 }
 
 static void toggle_mark(struct table *table, const struct scene *scene)

@@ -63,6 +63,7 @@ bool table_mouse(struct table *table, const struct scene *scene, int row, int co
 /* By this column (-1: the natural order), as ":sort" does it. */
 void table_sort_by(struct table *table, const struct scene *scene, int column, bool inverted);
 bool table_subject(const struct table *table, const struct scene *scene, struct subject *subject);
+bool table_row_is_marked(const struct table *table, const struct scene *scene, size_t position);
 void table_select(struct table *table, const struct scene *scene, const struct subject *subject);
 void table_copy(const struct table *table, const struct scene *scene, struct buf *buf);  /* marked or selected rows, tab-separated */
 void table_save(const struct table *table, const struct scene *scene, enum save_format format, struct buf *buf); /* all rows */

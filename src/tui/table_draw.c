@@ -141,13 +141,8 @@ static void draw_heading(const struct table *table, const struct layout *layout,
 
 static void draw_row(const struct table *table, const struct scene *scene, const struct layout *layout, const struct area *area, int row, size_t position, bool focused)
 {
-    struct subject subject;
     struct buf buf = BUF_EMPTY;
-    bool current = position == table->cursor, marked = false;
-    if (table->mark_count) {
-        table->list->subject(scene, table->rows[position], &subject);
-        marked = table_is_marked(table, &subject);
-    }
+    bool current = position == table->cursor, marked = table_row_is_marked(table, scene, position);
     struct area part = area_part(area, row, 0, 1, area->columns);
     struct area line = area_on(&part, current && focused ? GROUND_SELECTED : marked ? GROUND_MARKED : area->ground);
     area_fill(&line);

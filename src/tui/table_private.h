@@ -12,7 +12,6 @@ int table_find_column(const struct table *table, const char *name, size_t length
 /* Indices of the chosen columns, else of those that are not hidden; returns how many. */
 size_t table_chosen(const struct table *table, int chosen[static TABLE_COLUMNS_MOST]);
 
-bool table_is_marked(const struct table *table, const struct subject *subject);
 int table_page(const struct table *table);
 void table_move(struct table *table, const struct scene *scene, size_t position); /* as the person does it */
 

@@ -42,9 +42,7 @@ void table_copy(const struct table *table, const struct scene *scene, struct buf
     buf_add_char(buf, '\n');
     bool any = false;
     for (size_t i = 0; table->mark_count && i < table->count; i++) {
-        struct subject subject;
-        table->list->subject(scene, table->rows[i], &subject);
-        if (!table_is_marked(table, &subject))
+        if (!table_row_is_marked(table, scene, i))
             continue;
         copy_row(table, scene, table->rows[i], chosen, count, buf);
         any = true;
@@ -151,7 +149,7 @@ static void save_json(const struct table *table, const struct scene *scene, cons
     buf_free(&cell);
 }
 
-/* RFC 4180. A field that a spreadsheet would take for a formula keeps its text: it is quoted like any other. */
+/* RFC 4180. */
 static void add_csv(struct buf *buf, const char *text, bool first)
 {
     if (!first)

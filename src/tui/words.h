@@ -25,6 +25,8 @@ void words_offset(int64_t nanoseconds, struct buf *buf);        /* of a clock: "
 void words_fault(const struct scene *scene, const struct fault *fault, struct buf *buf);
 /* The same in the row of NODE, or of its link (SIZE_MAX), where names stand already: its title, and the other node's name. */
 void words_fault_beside(const struct scene *scene, const struct fault *fault, size_t node, struct buf *buf);
+/* When a fault began, as is known; 0: not known. */
+int64_t words_fault_since(const struct scene *scene, const struct fault *fault);
 /* What is wrong with a link, in a few words; nothing when it is well and no fault names it. */
 void words_link_trouble(const struct scene *scene, const struct link *link, struct buf *buf);
 /* The fault that explains why a link is not well: its own, else that of an end; NULL: none is known. */

@@ -107,6 +107,12 @@ void words_fault_beside(const struct scene *scene, const struct fault *fault, si
     buf_free(&name);
 }
 
+int64_t words_fault_since(const struct scene *scene, const struct fault *fault)
+{
+    (void)scene; /* the live mesh has asked its log already */
+    return fault->since;
+}
+
 /* A node's own fault explains its links when it stops them all. */
 static const struct fault *stopping_fault(const struct scene *scene, size_t node)
 {
