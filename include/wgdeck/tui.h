@@ -13,6 +13,7 @@ struct tui_options {
     const char *config;      /* path of deck.conf; NULL: $XDG_CONFIG_HOME/wgdeck/deck.conf if it is there */
     const char *screen;      /* name of the screen to begin with; NULL: overview */
     const char *ssh_config;  /* -F, for the shell on a node; NULL */
+    double interval;         /* seconds between looks; 0: deck.conf's, else the live mesh's own */
     bool ascii, no_mouse, read_only, no_colour, privacy;
 };
 

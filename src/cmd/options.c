@@ -266,12 +266,10 @@ int cmd_main(int argc, char **argv)
     build_grammar(&grammar, no_options, true);
     if (!parse(NULL, &grammar, argc, argv, &options))
         return terminal_end(options.status);
-    if (optind >= argc) {
-        log_error("the live deck is not built yet; wgdeck status shows the mesh (wgdeck --help shows all commands)");
-        return terminal_end(CMD_USAGE);
-    }
-    char **rest = argv + optind;
+    char deck[] = "tui", *alone[] = {deck, NULL}; /* wgdeck alone */
+    int count = optind < argc ? argc - optind : 1;
+    char **rest = optind < argc ? argv + optind : alone;
     const struct cmd *cmd = cmd_find(rest[0]);
-    int status = cmd ? cmd->run(cmd, &options.globals, argc - optind, rest) : options_unknown_command(rest[0]);
+    int status = cmd ? cmd->run(cmd, &options.globals, count, rest) : options_unknown_command(rest[0]);
     return terminal_end(status);
 }

@@ -1,4 +1,4 @@
-/* wgdeck replay FILE: status or doctor of a recorded mesh, at any time of the recording. */
+/* wgdeck replay [FILE]: the deck, or status or doctor of a recorded mesh, at any time of the recording. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "deck.h"
 #include "options.h"
 #include "output.h"
 #include "wgdeck/clock.h"
 #include "wgdeck/history.h"
 #include "wgdeck/log.h"
+#include "wgdeck/mem.h"
 #include "wgdeck/record.h"
 #include "wgdeck/text.h"
 
@@ -22,6 +24,8 @@ static const struct cmd_option replay_options[] = {
     {.letter = 'D', .name = "doctor", .help = "as doctor shows it: faults with evidence"},
     {.name = "at", .argument = "TIME", .help = "as it was at this time: 2026-11-22T14:00:00Z, or +SECONDS after the beginning", .fallback = "the end"},
     {.letter = 'w', .name = "watch", .argument = "SECONDS", .help = "one picture for every SECONDS of the recording, without waiting"},
+    {.name = "speed", .argument = "X", .help = "in the deck: X times as fast as it was, 0.1 to 1000", .fallback = "1"},
+    DECK_OPTION_ROWS,
     {.letter = 'a', .name = "all", .help = "list also what is fine, however much it is"},
     {0},
 };
@@ -110,6 +114,40 @@ static int play(struct replay *replay, int64_t at, int64_t every)
     return STATUS_COULD_NOT_LOOK;
 }
 
+/* The deck, on a terminal, unless something is asked for that is written out. */
+static bool wants_deck(const struct replay *replay)
+{
+    static const char *const written[] = {"json", "prom", "doctor", "watch", "all"};
+    for (size_t i = 0; i < COUNT_OF(written); i++)
+        if (options_given(&replay->options, written[i]))
+            return false;
+    return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+}
+
+/* Where it begins: --at, else at the beginning. */
+static int show_deck(struct replay *replay, FILE *file, const char *name)
+{
+    struct err err;
+    int64_t at = 0;
+    double speed;
+    const char *wanted = options_value(&replay->options, "at");
+    if (!options_seconds(&replay->options, "speed", 0.1, 1000, 1, &speed))
+        return replay->options.status;
+    if (wanted) {
+        struct recording *recording = recording_open(file, name, &err);
+        if (!recording) {
+            log_error("replay: %s", err.text);
+            return STATUS_COULD_NOT_LOOK;
+        }
+        bool good = parse_time(wanted, recording_start(recording), &at);
+        recording_free(recording);
+        if (!good)
+            return options_usage_error(replay->options.cmd, "--at %s is neither a time such as 2026-11-22T14:00:00Z nor +SECONDS", wanted);
+        rewind(file);
+    }
+    return deck_replay(&replay->options, file, name, at, speed);
+}
+
 static int replay_file(struct replay *replay, FILE *file, const char *name)
 {
     struct err err;
@@ -134,7 +172,7 @@ static int run(const struct cmd *cmd, const struct cmd_globals *globals, int arg
     struct replay replay = {.output = &output_text};
     if (!options_parse(cmd, globals, argc, argv, &replay.options))
         return replay.options.status;
-    if (replay.options.operand_count != 1)
+    if (replay.options.operand_count > 1)
         return options_usage_error(cmd, "one FILE is wanted (- is standard input)");
     if (options_given(&replay.options, "json") && options_given(&replay.options, "prom"))
         return options_usage_error(cmd, "--json and --prom exclude each other");
@@ -143,13 +181,15 @@ static int run(const struct cmd *cmd, const struct cmd_globals *globals, int arg
     if (options_given(&replay.options, "prom"))
         replay.output = &output_prom;
     replay.terminal = terminal_of(STDOUT_FILENO, &replay.options.globals);
-    const char *path = replay.options.operands[0];
-    FILE *file = strcmp(path, "-") ? fopen(path, "re") : stdin;
+    const char *path = replay.options.operand_count ? replay.options.operands[0] : NULL;
+    bool from_input = path && !strcmp(path, "-");
+    FILE *file = !path ? deck_incident() : from_input ? stdin : fopen(path, "re");
     if (!file) {
-        log_error("replay: %s: %s", path, strerror(errno));
+        log_error("replay: %s: %s", path ? path : deck_incident_name, strerror(errno));
         return STATUS_COULD_NOT_LOOK;
     }
-    int status = replay_file(&replay, file, strcmp(path, "-") ? path : "standard input");
+    const char *name = !path ? deck_incident_name : from_input ? "standard input" : path;
+    int status = !from_input && wants_deck(&replay) ? show_deck(&replay, file, name) : replay_file(&replay, file, name);
     history_free(replay.history);
     recording_free(replay.recording);
     if (file != stdin)
@@ -158,15 +198,20 @@ static int run(const struct cmd *cmd, const struct cmd_globals *globals, int arg
 }
 
 static const char *const examples[] = {
-    "wgdeck replay trouble.jsonl", "the mesh as it was at the end of the recording",
-    "wgdeck replay --doctor --at +60 trouble.jsonl", "faults with their evidence, one minute after the beginning", NULL,
+    "wgdeck replay", "an incident that comes with the program, in the deck: no host and no root is needed",
+    "wgdeck replay trouble.jsonl", "the recording in the deck; z pauses, . and , step, + and - change its speed",
+    "wgdeck replay --at 2026-11-22T14:00:00Z trouble.jsonl", "the deck, paused there",
+    "wgdeck replay --doctor --at +60 trouble.jsonl", "faults with their evidence, one minute after the beginning, as text",
+    "wgdeck replay --json trouble.jsonl", "the mesh as it was at the end of the recording, as JSON", NULL,
 };
 
 const struct cmd cmd_replay = {
     .name = "replay",
-    .arguments = "FILE",
-    .summary = "status or doctor of a recorded mesh",
-    .description = "Reads a recording of wgdeck record and shows what status or doctor would have shown. No node is contacted.",
+    .arguments = "[FILE]",
+    .summary = "a recorded mesh, in the deck, or as status or doctor",
+    .description = "Reads a recording of wgdeck record; without FILE, the incident that comes with the program. No node is contacted.\n\n"
+                   "On a terminal the deck opens and plays it, from the beginning or from --at. With --json, --prom, --doctor, --all or --watch, when "
+                   "standard output is no terminal, or with - as FILE, it shows what status or doctor would have shown, at the end or at --at.",
     .options = replay_options,
     .examples = examples,
     .run = run,

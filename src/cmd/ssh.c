@@ -1,60 +1,21 @@
 /* wgdeck ssh NODE: OpenSSH itself, with the node's target; nothing stands between the person and it. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "commands.h"
 #include "mesh_choice.h"
 #include "wgdeck/log.h"
-#include "wgdeck/mem.h"
+#include "wgdeck/ssh_command.h"
 
 static const struct cmd_option none[] = {{0}};
 
-/* user@host:port is not known to ssh(1): "-p port user@host" is. An address in brackets loses them. TARGET is changed. */
-static const char *split_port(char *target)
+static int start(const struct options *options, const char *target)
 {
-    if (!strncmp(target, "ssh://", 6))
-        return NULL;
-    char *host = strrchr(target, '@') ? strrchr(target, '@') + 1 : target;
-    if (*host == '[') {
-        char *end = strchr(host, ']');
-        if (!end)
-            return NULL;
-        char *port = end[1] == ':' ? end + 2 : NULL;
-        *end = '\0';
-        memmove(host, host + 1, strlen(host));
-        return port;
-    }
-    char *colon = strchr(host, ':');
-    if (!colon || strchr(colon + 1, ':')) /* none, or an IPv6 address */
-        return NULL;
-    *colon = '\0';
-    return colon + 1;
-}
-
-static int start(const struct options *options, const char *ssh)
-{
-    char *target = mem_text(ssh);
-    const char *port = split_port(target);
-    const char **words = mem_alloc((size_t)options->operand_count + 9, sizeof *words);
-    size_t count = 0;
-    words[count++] = "ssh";
-    if (options->globals.ssh_config) {
-        words[count++] = "-F";
-        words[count++] = options->globals.ssh_config;
-    }
-    if (port) {
-        words[count++] = "-p";
-        words[count++] = port;
-    }
-    words[count++] = target;
-    for (int i = 1; i < options->operand_count; i++)
-        words[count++] = options->operands[i];
-    execvp("ssh", (char *const *)(uintptr_t)words);
+    char **words = ssh_command_words(options->globals.ssh_config, target, (const char *const *)options->operands + 1, (size_t)options->operand_count - 1);
+    execvp("ssh", words);
     log_error("ssh: cannot start ssh: %s%s", strerror(errno), errno == ENOENT ? " (install openssh-client)" : "");
-    free(words);
-    free(target);
+    ssh_command_free(words);
     return CMD_FAILED;
 }
 

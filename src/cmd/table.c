@@ -4,6 +4,7 @@
 #include "commands.h"
 
 const struct cmd *const cmd_table[] = {
+    &cmd_tui,
     &cmd_status,
     &cmd_doctor,
     &cmd_adopt,
@@ -22,5 +23,5 @@ const struct cmd *const cmd_table[] = {
 };
 
 const char *const cmd_planned[] = {
-    "tui", "init", "add", "remove", "set", "plan", "apply", "rotate", "fix", "export", "import", "invite", "join", "engine", "up", "down", NULL,
+    "init", "add", "remove", "set", "plan", "apply", "rotate", "fix", "export", "import", "invite", "join", "engine", "up", "down", NULL,
 };

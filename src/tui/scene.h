@@ -21,7 +21,15 @@ struct scene {
     bool filter_not;
     const uint8_t *node_matches;   /* per node: does its name, group or address match the filter? Already inverted for FILTER_NOT. NULL: all */
     uint64_t number;               /* grows whenever rows may be others: a new picture, filter, faults_only, privacy */
+    struct privacy *hidden;        /* what was hidden so far, so that it is hidden the same way again; NULL: nothing is numbered */
+    const struct scene_index *index; /* which fault a node or a link has, made once a picture; NULL: they are searched */
 };
+
+/* Made by the deck for each picture; the functions below use it where it is there. */
+struct scene_index *scene_index_new(const struct live_picture *picture);
+void scene_index_free(struct scene_index *index);
+/* node_matches for a filter: by name, group and addresses. MATCHES has a place for each node. */
+void scene_match_nodes(const struct mesh *mesh, const char *filter, bool inverted, uint8_t *matches);
 
 /* Names and texts as they may be shown: with privacy, names become node-1, ..., addresses and keys are hidden. Into BUF (cleared first); returns its text. */
 const char *scene_name(const struct scene *scene, size_t node, struct buf *buf);

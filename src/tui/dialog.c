@@ -1,0 +1,203 @@
+/* The box in which a question of an SSH session is answered. The deck goes on behind it. */
+#include "dialog.h"
+
+#include <sodium.h>
+#include <string.h>
+#include <strings.h>
+
+#include "tui_private.h"
+#include "wgdeck/text.h"
+
+const struct fanout_question *dialog_question(struct tui *tui)
+{
+    /* While a line is typed its keys must not become an answer. */
+    if (!tui->live || tui->prompt.kind != PROMPT_NONE || tui->over)
+        return NULL;
+    return live_question(tui->live);
+}
+
+static bool ready(struct dialog *dialog)
+{
+    if (!dialog->text && sodium_init() >= 0)
+        dialog->text = sodium_malloc(DIALOG_ANSWER_SIZE);
+    return dialog->text != NULL;
+}
+
+static void wipe(struct dialog *dialog)
+{
+    if (dialog->text)
+        sodium_memzero(dialog->text, DIALOG_ANSWER_SIZE);
+    dialog->length = dialog->cursor = 0;
+    dialog->id = 0;
+    dialog->hint = false;
+}
+
+void dialog_free(struct dialog *dialog)
+{
+    wipe(dialog);
+    sodium_free(dialog->text);
+    dialog->text = NULL;
+}
+
+/* TEXT NULL refuses. */
+static void answer(struct tui *tui, const struct fanout_question *question, const char *text)
+{
+    uint64_t id = question->id;
+    live_answer(tui->live, id, text);
+    wipe(&tui->dialog);
+}
+
+static void answer_host_key(struct tui *tui, const struct fanout_question *question)
+{
+    const char *text = tui->dialog.text;
+    if (!strcasecmp(text, "y") || !strcasecmp(text, "yes"))
+        answer(tui, question, "yes");
+    else if (!*text || !strcasecmp(text, "n") || !strcasecmp(text, "no"))
+        answer(tui, question, "no");
+    else
+        tui->dialog.hint = true;
+}
+
+void dialog_key(struct tui *tui, const struct fanout_question *question, const struct key_event *key)
+{
+    struct dialog *dialog = &tui->dialog;
+    if (!ready(dialog)) {
+        answer(tui, question, NULL);
+        return;
+    }
+    if (dialog->id != question->id) {
+        wipe(dialog);
+        dialog->text[0] = '\0';
+        dialog->id = question->id;
+    }
+    bool host_key = question->kind == QUESTION_HOST_KEY;
+    switch (key->code) {
+    case KEY_CODE_ESCAPE:
+    case 3: /* ctrl-c */
+        answer(tui, question, host_key ? "no" : NULL);
+        return;
+    case KEY_CODE_ENTER:
+        if (host_key)
+            answer_host_key(tui, question);
+        else if (dialog->length || question->kind == QUESTION_CHALLENGE)
+            answer(tui, question, dialog->text);
+        else
+            dialog->hint = true;
+        return;
+    case 12: /* ctrl-l */
+        tui_act(tui, ACTION_REDRAW);
+        return;
+    case 26: /* ctrl-z */
+        tui_act(tui, ACTION_SUSPEND);
+        return;
+    case KEY_CODE_MOUSE:
+        return;
+    default:
+        field_key(dialog->text, DIALOG_ANSWER_SIZE, &dialog->length, &dialog->cursor, key);
+        dialog->hint = false;
+    }
+}
+
+/* One paragraph; rows used. */
+static int say(const struct area *box, int row, enum style style, const char *text, bool draw)
+{
+    return area_paragraph(box, row, 2, box->columns - 4, 6, style, text, draw);
+}
+
+static const char *title_of(const struct fanout_question *question)
+{
+    switch (question->kind) {
+    case QUESTION_HOST_KEY:
+        return "Unknown host key";
+    case QUESTION_PASSWORD:
+        return "Password";
+    case QUESTION_PASSPHRASE:
+        return "Passphrase";
+    case QUESTION_CHALLENGE:
+        return "Login";
+    case QUESTION_SUDO:
+        return "Password for sudo";
+    }
+    return "";
+}
+
+static const char *or_nothing(const char *text)
+{
+    return text ? text : "";
+}
+
+/* What is asked, in words. */
+static int body(struct tui *tui, const struct fanout_question *question, const struct area *box, bool draw)
+{
+    struct buf line = BUF_EMPTY, shown = BUF_EMPTY;
+    int row = 1;
+    switch (question->kind) {
+    case QUESTION_HOST_KEY:
+        buf_add_format(&line, "The host key of %s (%s) is not known yet:", or_nothing(question->session), or_nothing(question->target));
+        row += say(box, row, STYLE_TEXT, scene_text(&tui->scene, buf_text(&line), &shown), draw);
+        row += say(box, row, STYLE_ACCENT, or_nothing(question->key_type), draw);
+        /* Never hidden and never cut: it is what must be compared. */
+        row += say(box, row, STYLE_ACCENT, or_nothing(question->fingerprint), draw);
+        row += say(box, row, STYLE_DIM, "Compare it with what the host itself says: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there (or the file of "
+                   "that type), on its console or from whoever set it up. Accept it only if it is the same; it is then remembered.", draw);
+        break;
+    case QUESTION_PASSWORD:
+    case QUESTION_SUDO:
+        buf_add_format(&line, question->kind == QUESTION_SUDO ? "%s: password for sudo as %s" : "%s: password for %s", or_nothing(question->session),
+                       or_nothing(question->target));
+        row += say(box, row, STYLE_TEXT, scene_text(&tui->scene, buf_text(&line), &shown), draw);
+        row += say(box, row, STYLE_DIM, "It is given to this host only, and kept nowhere else.", draw);
+        break;
+    case QUESTION_PASSPHRASE:
+    case QUESTION_CHALLENGE:
+        buf_add_format(&line, "%s (%s) asks:", or_nothing(question->session), or_nothing(question->target));
+        row += say(box, row, STYLE_DIM, scene_text(&tui->scene, buf_text(&line), &shown), draw);
+        row += say(box, row, STYLE_TEXT, scene_text(&tui->scene, or_nothing(question->prompt), &shown), draw);
+        break;
+    }
+    buf_free(&line);
+    buf_free(&shown);
+    return row;
+}
+
+static void draw_field(struct tui *tui, const struct fanout_question *question, const struct area *box, int row)
+{
+    const struct dialog *dialog = &tui->dialog;
+    bool host_key = question->kind == QUESTION_HOST_KEY, echo = question->echo || host_key;
+    int column = 2 + area_bold(box, row, 2, STYLE_KEY, host_key ? "Is it the right one? (y/n) " : echo ? "> " : "(not shown) ");
+    int room = box->columns - column - 2;
+    if (dialog->id == question->id && dialog->text && echo && room > 0) {
+        /* Its end, when it is longer than the field. */
+        size_t start = 0;
+        while (text_width(dialog->text + start) >= (size_t)room)
+            start++;
+        while (((unsigned char)dialog->text[start] & 0xc0) == 0x80)
+            start++;
+        column += area_text(box, row, column, STYLE_TEXT, dialog->text + start);
+    } else if (dialog->id == question->id && dialog->length) {
+        column += area_text(box, row, column, STYLE_DIM, "typing");
+    }
+    box->surface->cursor_row = box->row + row;
+    box->surface->cursor_column = box->column + column;
+}
+
+void dialog_draw(struct tui *tui, const struct fanout_question *question, const struct area *area)
+{
+    int columns = area->columns < 76 ? area->columns : 76;
+    struct area measure = area_part(area, 0, 0, area->rows, columns);
+    int rows = body(tui, question, &measure, false) + 4;
+    if (rows > area->rows)
+        rows = area->rows;
+    struct area box = area_part(area, (area->rows - rows) / 2, (area->columns - columns) / 2, rows, columns);
+    box = area_on(&box, GROUND_DIALOG);
+    area_fill(&box);
+    area_frame(&box, STYLE_WARNING, title_of(question));
+    /* The frame and the last rows are the field's, whatever the text is. */
+    struct area text = area_part(&box, 0, 0, rows - 3 > 1 ? rows - 3 : 1, columns);
+    body(tui, question, &text, true);
+    draw_field(tui, question, &box, rows > 3 ? rows - 3 : rows - 1);
+    const char *keys = question->kind == QUESTION_HOST_KEY ? "y Enter accepts; Enter or Esc refuses" : "Enter gives it; Esc refuses";
+    const char *hint = question->kind == QUESTION_HOST_KEY ? "write y or n, then Enter" : "nothing was typed: Esc refuses";
+    if (rows > 3)
+        area_text(&box, rows - 2, 2, tui->dialog.hint ? STYLE_WARNING : STYLE_DIM, tui->dialog.hint ? hint : keys);
+}
