@@ -123,12 +123,22 @@ static bool is_number(const char *text)
     return !*at && digits <= 15;
 }
 
+/* A line that only divides is nothing, and not saved as data. */
+static bool is_something(const struct table *table, const struct scene *scene, size_t row)
+{
+    struct subject subject;
+    table->list->subject(scene, table->rows[row], &subject);
+    return subject.kind != SUBJECT_NONE;
+}
+
 static void save_json(const struct table *table, const struct scene *scene, const int *chosen, size_t count, struct buf *buf)
 {
     struct json json = json_begin(buf);
     struct buf cell = BUF_EMPTY;
     json_list(&json, NULL);
     for (size_t row = 0; row < table->count; row++) {
+        if (!is_something(table, scene, row))
+            continue;
         json_object(&json, NULL);
         for (size_t i = 0; i < count; i++) {
             const struct table_column *column = &table->list->columns[chosen[i]];
@@ -174,6 +184,8 @@ static void save_csv(const struct table *table, const struct scene *scene, const
         add_csv(buf, table->list->columns[chosen[i]].name, i == 0);
     buf_add_text(buf, "\r\n");
     for (size_t row = 0; row < table->count; row++) {
+        if (!is_something(table, scene, row))
+            continue;
         for (size_t i = 0; i < count; i++) {
             buf_clear(&cell);
             add_cell(&table->list->columns[chosen[i]], scene, table->rows[row], true, &cell);

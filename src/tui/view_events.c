@@ -194,11 +194,9 @@ static size_t rows(const struct scene *scene, const void *context, uint32_t *out
 static void row_subject(const struct scene *scene, uint32_t row, struct subject *subject)
 {
     const struct event *event = event_at(scene, row);
-    *subject = (struct subject){.kind = SUBJECT_EVENT, .a = SIZE_MAX, .b = SIZE_MAX};
+    *subject = (struct subject){.kind = event ? SUBJECT_EVENT : SUBJECT_NONE, .a = SIZE_MAX, .b = SIZE_MAX};
     if (event)
         snprintf(subject->identity, sizeof subject->identity, "%lld %u %.140s", (long long)event->at, (unsigned)event->kind, event->text);
-    else
-        snprintf(subject->identity, sizeof subject->identity, "divider");
 }
 
 static bool row_is_well(const struct scene *scene, uint32_t row)
