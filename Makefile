@@ -72,6 +72,13 @@ $(SCRIPTS): $(BUILD)/include/%_script.h: src/node/%.sh tools/script-literal
 	@tools/script-literal < $< > $@.new && mv $@.new $@
 $(BUILD)/obj/node/bootstrap.o: $(SCRIPTS)
 
+# The themes, as rows of a table, so that they are there where only the program was copied to.
+THEMES := $(wildcard themes/*.theme)
+$(BUILD)/include/themes_table.h: $(THEMES) tools/theme-literals
+	@mkdir -p $(@D)
+	@tools/theme-literals $(THEMES) > $@.new && mv $@.new $@
+$(BUILD)/obj/tui/theme.o: $(BUILD)/include/themes_table.h
+
 $(BUILD)/obj/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(SAY) CC $<
