@@ -236,15 +236,3 @@ size_t tui_key_rows(struct tui_key_row *rows, size_t most)
         rows[i - 1] = (struct tui_key_row){action_rows[i].name, action_rows[i].keys, action_rows[i].where, action_rows[i].help};
     return ACTION_COUNT - 1;
 }
-
-size_t tui_style_rows(struct tui_named *rows, size_t most)
-{
-    static const struct tui_named table[] = {
-#define X(name, text, help) {text, help},
-        STYLES(X) GROUNDS(X)
-#undef X
-    };
-    for (size_t i = 0; i < COUNT_OF(table) && i < most; i++)
-        rows[i] = table[i];
-    return COUNT_OF(table);
-}
