@@ -55,6 +55,8 @@ struct event_log *event_log_new(const char *path);
 void event_log_free(struct event_log *log);
 /* Takes a copy. The same kind, nodes and fault within 10 s of its last time are counted (times) instead of added. */
 void event_log_add(struct event_log *log, const struct event *event);
+/* What was logged as later than AT never happened: a replay that goes back. Not for a log with a file. */
+void event_log_forget_after(struct event_log *log, int64_t at);
 size_t event_log_count(const struct event_log *log);                              /* at most 10,000 are kept in memory */
 const struct event *event_log_get(const struct event_log *log, size_t index);     /* 0: the newest; borrowed until the next add */
 uint64_t event_log_total(const struct event_log *log);                            /* grows with each add, also of a repetition */

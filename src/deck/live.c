@@ -92,7 +92,7 @@ static void start_run(struct live *live)
 void live_publish(struct live *live, struct diagnosis *diagnosis)
 {
     uint64_t events = event_log_total(live->log);
-    live_events_compare(live, diagnosis, live->observed, !live->begun || live->compare_quietly);
+    live_events_compare(live, diagnosis, live->observed, !live->begun ? COMPARE_SINCE : live->compare_quietly ? COMPARE_REMEMBER : COMPARE_EVENTS);
     live->compare_quietly = false;
     diagnosis_free(live->diagnosis);
     live->diagnosis = diagnosis;

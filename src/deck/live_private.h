@@ -117,14 +117,17 @@ void live_rows_after(struct live *live, size_t node);
 void live_rows_forget(struct live *live); /* no link points to a row until the next diagnosis */
 void live_rows_free(struct live_rows *rows);
 
-/* events.c: what was logged later than AT never happened (a replay goes back) */
-void event_log_forget_after(struct event_log *log, int64_t at);
-
 /* live_events.c */
 struct live_events_state *live_events_new(size_t node_count);
 void live_events_free(struct live_events_state *state);
-/* Compare with what was known; log what differs; give faults their since. QUIET: only remember. */
-void live_events_compare(struct live *live, struct diagnosis *diagnosis, const struct observed *observed, bool quiet);
+enum live_compare {
+    COMPARE_SINCE,    /* only give faults their since: not all that can answer has answered */
+    COMPARE_REMEMBER, /* and take it as what is known, without an event */
+    COMPARE_EVENTS,   /* and log what differs from what was known */
+};
+void live_events_compare(struct live *live, struct diagnosis *diagnosis, const struct observed *observed, enum live_compare how);
+bool live_events_lost(const struct live *live, size_t node);   /* it does not answer */
+void live_events_set_lost(struct live *live, size_t node);     /* it did not when it was last looked at */
 
 /* live_trends.c */
 struct live_trends *live_trends_new(size_t node_count);
