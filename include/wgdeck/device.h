@@ -24,6 +24,7 @@ struct device_peer {
     uint16_t keepalive;             /* seconds, 0: off */
     bool has_preshared;
     uint8_t preshared_hash[KEY_HASH_SIZE]; /* key_hash; zero without one */
+    bool allowed_shared;            /* the list is one that equal rows share: not to be written, and freed by device_free_allowed */
     struct prefix *allowed;         /* sorted by prefix_compare, host bits clear; owned */
     size_t allowed_count;
 };
@@ -43,6 +44,9 @@ bool device_name_is_valid(const char *name); /* as the kernel's rule for interfa
 
 void device_free(struct device *device);              /* what it owns; the struct itself is the caller's */
 void device_copy(struct device *to, const struct device *from); /* deep; TO is overwritten */
+void device_share_allowed(struct device_peer *peer);  /* its prefixes, in order, are kept once for all rows that have the same; on any thread */
+void device_copy_allowed(struct device_peer *to, const struct device_peer *from); /* TO's are overwritten */
+void device_free_allowed(struct device_peer *peer);
 void device_sort(struct device *device);              /* brings peers and their prefixes into order */
 const struct device_peer *device_find_peer(const struct device *device, const struct key *public_key); /* or NULL; needs order */
 

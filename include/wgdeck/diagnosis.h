@@ -11,9 +11,10 @@
 #include "wgdeck/mesh.h"
 #include "wgdeck/observed.h"
 
-enum link_state { LINK_LIVE, LINK_LATE, LINK_IDLE, LINK_DEAD, LINK_NEVER, LINK_HALF, LINK_UNKNOWN };
-enum direction_state { DIRECTION_OK, DIRECTION_BLOCKED, DIRECTION_UNKNOWN };
-enum link_path { PATH_DIRECT, PATH_HUB, PATH_RELAY };
+/* Packed: a large mesh has half a million links. */
+enum link_state { LINK_LIVE, LINK_LATE, LINK_IDLE, LINK_DEAD, LINK_NEVER, LINK_HALF, LINK_UNKNOWN } __attribute__((packed));
+enum direction_state { DIRECTION_OK, DIRECTION_BLOCKED, DIRECTION_UNKNOWN } __attribute__((packed));
+enum link_path { PATH_DIRECT, PATH_HUB, PATH_RELAY } __attribute__((packed));
 enum node_state { NODE_UP, NODE_DEGRADED, NODE_DOWN, NODE_UNREACHABLE };
 enum severity { SEVERITY_INFO, SEVERITY_WARNING, SEVERITY_ERROR };
 enum verdict { VERDICT_OK, VERDICT_WARNING, VERDICT_FAULT, VERDICT_UNKNOWN };
@@ -42,7 +43,7 @@ const struct fault_kind *fault_kind_find(const char *id); /* or NULL */
 
 /* A link: nodes A < B (indices into mesh->nodes). Ages in ns by each node's own clock; -1: never or unknown. */
 struct link {
-    size_t a, b;
+    uint32_t a, b;
     enum link_state state;
     enum link_path path;
     enum direction_state a_to_b, b_to_a;

@@ -79,15 +79,15 @@ struct end {
     const struct device_peer *wrong;   /* running, meant for the other but with another key; NULL */
     const struct device_peer *saved;   /* NULL */
     int64_t age;                       /* of the handshake by its own clock; -1 never or unknown */
-    bool counted;                      /* sent and heard are differences between two readings */
-    uint64_t sent, heard;
+    uint32_t sent, heard;              /* differences between two readings; UINT32_MAX: that or more */
+    bool counted;                      /* they are known */
     bool complete;                     /* its prefixes were looked at, and none lacks */
-    unsigned faults;                   /* enum row_fault that are named, so that drift is not named again */
+    uint8_t faults;                    /* enum row_fault that are named, so that drift is not named again */
 };
 
 /* A pair of nodes with a link: PAIR->end[0] is held by a. Index as diagnosis->links. */
 struct pair {
-    size_t a, b;
+    uint32_t a, b;
     struct end end[2];
     bool wanted;        /* the mesh file wants it */
     bool troubled;      /* it ought to work now, and does not */

@@ -168,8 +168,7 @@ char *words_row(const struct context *context, size_t holder, size_t other, cons
     }
     add_handshake(&buf, end);
     if (end->counted)
-        buf_add_format(&buf, ", between two readings it sent %llu bytes and received %llu", (unsigned long long)end->sent,
-                       (unsigned long long)end->heard);
+        buf_add_format(&buf, ", between two readings it sent %u bytes and received %u", end->sent, end->heard);
     else
         buf_add_format(&buf, ", sent %llu bytes and received %llu in all", (unsigned long long)end->row->tx_bytes,
                        (unsigned long long)end->row->rx_bytes);

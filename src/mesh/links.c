@@ -18,7 +18,7 @@ struct end *end_of(struct pair *pair, size_t holder)
 
 void end_name(struct pair *pair, size_t holder, unsigned faults)
 {
-    end_of(pair, holder)->faults |= faults;
+    end_of(pair, holder)->faults |= (uint8_t)faults;
 }
 
 int64_t row_age(const struct node_view *view, const struct device_peer *row)
@@ -81,7 +81,7 @@ bool prefix_is_host(const struct prefix *prefix)
 
 bool allowed_same(const struct device_peer *a, const struct device_peer *b)
 {
-    return a->allowed_count == b->allowed_count && (a->allowed_count == 0 || memcmp(a->allowed, b->allowed, a->allowed_count * sizeof *a->allowed) == 0);
+    return a->allowed_count == b->allowed_count && (a->allowed == b->allowed || a->allowed_count == 0 || memcmp(a->allowed, b->allowed, a->allowed_count * sizeof *a->allowed) == 0);
 }
 
 /* ---- pairs ---------------------------------------------------------------------------------------------------- */
@@ -154,8 +154,8 @@ static void number_pairs(struct context *context)
             if (!context->pair_at[a * count + b])
                 continue;
             struct pair *pair = &context->pairs[number];
-            pair->a = a;
-            pair->b = b;
+            pair->a = (uint32_t)a;
+            pair->b = (uint32_t)b;
             pair->end[0].age = pair->end[1].age = -1;
             pair->wanted = mesh_wants_link(context->mesh, a, b);
             pair->cause = NONE;
@@ -180,10 +180,13 @@ void end_count(const struct node_view *view, struct end *end, size_t row)
 {
     const struct device_peer *now = &view->device->peers[row];
     const struct counted_row *before = view->device_earlier ? counters_row(view->device_earlier, view->device, row) : NULL;
+    uint64_t sent = 0, heard = 0;
     end->row = now;
     end->age = age_of(view, now);
     /* Counters that went down were begun anew with the row or the engine: the difference says nothing. */
-    end->counted = before && counters_difference(before, now, &end->heard, &end->sent);
+    end->counted = before && counters_difference(before, now, &heard, &sent);
+    end->sent = sent < UINT32_MAX ? (uint32_t)sent : UINT32_MAX;
+    end->heard = heard < UINT32_MAX ? (uint32_t)heard : UINT32_MAX;
 }
 
 static void fill_running(struct context *context, size_t holder)

@@ -646,6 +646,16 @@ static const char *find_start(const char *bytes, size_t length, struct err *err)
     return NULL;
 }
 
+static void share_prefixes(struct observation *observation)
+{
+    for (size_t i = 0; i < observation->device_count; i++)
+        for (size_t k = 0; k < observation->devices[i].peer_count; k++)
+            device_share_allowed(&observation->devices[i].peers[k]);
+    for (size_t i = 0; i < observation->config_count; i++)
+        for (size_t k = 0; k < observation->configs[i].device.peer_count; k++)
+            device_share_allowed(&observation->configs[i].device.peers[k]);
+}
+
 int observation_from_bare(const char *bytes, size_t length, struct observation *observation, struct err *err)
 {
     observation_clear(observation);
@@ -671,6 +681,7 @@ int observation_from_bare(const char *bytes, size_t length, struct observation *
         result = finish(&bare, err);
     if (result != 0)
         observation_clear(observation);
+    share_prefixes(observation);
     free(bare.sockets);
     free(bare.known_hashes);
     free(bare.hashes);

@@ -444,6 +444,8 @@ int field_read(struct reader *reader, const struct field *field, void *base, con
         return 0;
     int result = read_into_cleared(reader, field, base, value);
     field_order(field, base);
+    if (field->kind == FIELD_NETWORKS)
+        device_share_allowed(base);
     return result;
 }
 

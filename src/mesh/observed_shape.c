@@ -117,9 +117,11 @@ void field_clear(const struct field *field, void *base)
             shape_clear(field->shape, items + i * field->shape->size);
     } /* fall through */
     case FIELD_PREFIXES:
-    case FIELD_NETWORKS:
         free(field_items(field, base));
         field_set_items(field, base, NULL, 0);
+        return;
+    case FIELD_NETWORKS:
+        device_free_allowed(base);
         return;
     case FIELD_STRUCT:
         shape_clear(field->shape, at);
@@ -202,6 +204,8 @@ static bool address_same(const struct address *a, const struct address *b)
 
 static bool prefixes_equal(const struct prefix *a, const struct prefix *b, size_t count)
 {
+    if (a == b)
+        return true;
     for (size_t i = 0; i < count; i++)
         if (a[i].length != b[i].length || !address_same(&a[i].address, &b[i].address))
             return false;
@@ -332,8 +336,10 @@ void shape_copy(const struct shape *shape, void *to, const void *from)
         case FIELD_TEXTS:
         case FIELD_LIST:
         case FIELD_PREFIXES:
-        case FIELD_NETWORKS:
             copy_list(field, to, from);
+            break;
+        case FIELD_NETWORKS:
+            device_copy_allowed(to, from);
             break;
         default:
             break;
@@ -445,6 +451,8 @@ void field_order(const struct field *field, void *base)
     size_t count = field_count(field, base), size = item_size(field);
     if (field->kind == FIELD_NETWORKS) {
         struct prefix *prefixes = (void *)items;
+        if (((struct device_peer *)base)->allowed_shared)
+            return; /* it was in order when it became so */
         for (size_t i = 0; i < count; i++)
             prefixes[i] = prefix_network(&prefixes[i]);
         count = order_items(items, count, size, compare_prefixes, NULL);

@@ -21,7 +21,7 @@ enum field_kind {
     FIELD_ADDRESS,
     FIELD_PREFIX,
     FIELD_PREFIXES, /* list with host bits, order kept; the count is at `other`, here and below */
-    FIELD_NETWORKS, /* list in order, host bits clear, each once */
+    FIELD_NETWORKS, /* a row's allowed prefixes: in order, host bits clear, each once; shared by equal rows */
     FIELD_TEXTS,    /* list of owned strings */
     FIELD_LIST,     /* list of structs of `shape`, in the order of their key members, each key once */
     FIELD_STRUCT,   /* one struct of `shape`, in place */

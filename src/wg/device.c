@@ -41,7 +41,7 @@ bool device_name_is_valid(const char *name)
 void device_free(struct device *device)
 {
     for (size_t i = 0; i < device->peer_count; i++)
-        free(device->peers[i].allowed);
+        device_free_allowed(&device->peers[i]);
     free(device->peers);
     device->peers = NULL;
     device->peer_count = 0;
@@ -54,9 +54,7 @@ void device_copy(struct device *to, const struct device *from)
     for (size_t i = 0; i < from->peer_count; i++) {
         struct device_peer *peer = &to->peers[i];
         *peer = from->peers[i];
-        peer->allowed = mem_alloc(peer->allowed_count, sizeof *peer->allowed);
-        if (peer->allowed_count)
-            memcpy(peer->allowed, from->peers[i].allowed, peer->allowed_count * sizeof *peer->allowed);
+        device_copy_allowed(peer, &from->peers[i]);
     }
 }
 
@@ -75,6 +73,8 @@ static int compare_peers(const void *a, const void *b)
 void device_peer_sort(struct device_peer *peer)
 {
     size_t kept = 0;
+    if (peer->allowed_shared)
+        return; /* it was in order when it became so */
     for (size_t i = 0; i < peer->allowed_count; i++)
         peer->allowed[i] = prefix_network(&peer->allowed[i]);
     if (peer->allowed_count > 1)

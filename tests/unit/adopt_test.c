@@ -328,7 +328,7 @@ static void test_missing_pair(void **state)
         struct device *device = &scene.seen->nodes[i].devices[0];
         for (size_t j = 0; j < device->peer_count; j++)
             if (device->peers[j].public_key.bytes[0] == (i == 0 ? 4 : 1)) {
-                free(device->peers[j].allowed);
+                device_free_allowed(&device->peers[j]);
                 memmove(&device->peers[j], &device->peers[j + 1], (--device->peer_count - j) * sizeof *device->peers);
                 break;
             }
