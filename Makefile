@@ -71,6 +71,8 @@ $(SCRIPTS): $(BUILD)/include/%_script.h: src/node/%.sh tools/script-literal
 	@mkdir -p $(@D)
 	@tools/script-literal < $< > $@.new && mv $@.new $@
 $(BUILD)/obj/node/bootstrap.o: $(SCRIPTS)
+# The recording that "wgdeck replay" shows; the assembler takes it in.
+$(BUILD)/obj/deck/incident.o: share/incident.jsonl
 
 # The themes, as rows of a table, so that they are there where only the program was copied to.
 THEMES := $(wildcard themes/*.theme)
