@@ -522,6 +522,9 @@ int live_replay_begin(struct live *live, FILE *file, const char *name, struct er
     replay->beginning = recording_mark(replay->recording);
     replay->can_seek = ftell(file) >= 0;
     replay->start = recording_start(replay->recording);
+    int64_t first = recording_peek(replay->recording, err);
+    if (first > 0 && first != INT64_MAX)
+        replay->start = first;
     replay->end = end;
     replay->line = replay->base = replay->start;
     live->replay = replay;
