@@ -14,7 +14,10 @@ static void add_rate(double value, struct buf *buf)
 
 static void add_seconds(double value, struct buf *buf)
 {
-    words_age((int64_t)(value * (double)CLOCK_SECOND), buf);
+    if (value < 1)
+        buf_add_char(buf, '0');
+    else
+        words_age((int64_t)(value * (double)CLOCK_SECOND), buf);
 }
 
 static void add_round_trip(double value, struct buf *buf)
@@ -64,20 +67,22 @@ static int draw_panel(const struct scene *scene, const struct link *link, const 
     buf_free(&caption);
     struct area inner = area_part(area, 1, 0, height, area->columns);
     struct plot plot = {.trend = trend, .series = panel->series, .style = panel->style, .may_be_logarithmic = panel->logarithmic,
-                        .span = plot_span(trend), .now = scene->picture.now, .label = panel->label};
+                        .is_time = panel->label == add_seconds, .span = plot_span(trend), .now = scene->picture.now, .label = panel->label};
     plot_draw(&plot, &inner);
     return height + 1;
 }
 
-int link_plot_rows(int height)
+enum { BESIDE_COLUMNS = 120 }; /* from here on two plots stand side by side */
+
+int link_plot_rows(int height, int columns)
 {
-    return 3 * (height + 1) + 3;
+    return (columns >= BESIDE_COLUMNS ? 2 : 3) * (height + 1) + 3;
 }
 
 /* Two side by side where there is room. */
 static int draw_panels(const struct scene *scene, const struct link *link, const struct trend *trend, const struct area *area, int row, int height)
 {
-    bool wide = area->columns >= 120;
+    bool wide = area->columns >= BESIDE_COLUMNS;
     int width = wide ? (area->columns - 2) / 2 : area->columns, used = 0, place = 0;
     for (size_t i = 0; i < sizeof panels / sizeof *panels; i++) {
         if (panels[i].series == TREND_RTT && !is_measured(trend, TREND_RTT))

@@ -30,12 +30,22 @@ static const char *item_name(const struct view_matrix *matrix, const struct scen
     return buf_text(buf);
 }
 
-static int widest_of(struct view_matrix *matrix, const struct scene *scene, const struct axis *axis)
+/* Heads of columns have no room for how many are in a group. */
+static const char *head_name(const struct view_matrix *matrix, const struct scene *scene, uint32_t item, struct buf *buf)
+{
+    if (!matrix->folded)
+        return scene_name(scene, item, buf);
+    buf_clear(buf);
+    buf_add_text(buf, node_group_name(&matrix->order.groups, item, scene));
+    return buf_text(buf);
+}
+
+static int widest_of(struct view_matrix *matrix, const struct scene *scene, const struct axis *axis, bool head)
 {
     struct buf name = BUF_EMPTY;
     size_t widest = 1;
     for (size_t i = 0; i < axis->count; i++) {
-        size_t width = text_width(item_name(matrix, scene, axis->items[i], &name));
+        size_t width = text_width((head ? head_name : item_name)(matrix, scene, axis->items[i], &name));
         widest = width > widest ? width : widest;
     }
     buf_free(&name);
@@ -46,10 +56,11 @@ void matrix_measure(struct view_matrix *matrix, const struct scene *scene)
 {
     bool folded = matrix->folded;
     matrix->folded = false;
-    matrix->nodes.row.widest = widest_of(matrix, scene, &matrix->nodes.row);
-    matrix->nodes.column.widest = widest_of(matrix, scene, &matrix->nodes.column);
+    matrix->nodes.row.widest = widest_of(matrix, scene, &matrix->nodes.row, false);
+    matrix->nodes.column.widest = widest_of(matrix, scene, &matrix->nodes.column, true);
     matrix->folded = true;
-    matrix->groups.row.widest = matrix->groups.column.widest = widest_of(matrix, scene, &matrix->groups.row);
+    matrix->groups.row.widest = widest_of(matrix, scene, &matrix->groups.row, false);
+    matrix->groups.column.widest = widest_of(matrix, scene, &matrix->groups.column, true);
     matrix->folded = folded;
 }
 
@@ -91,10 +102,10 @@ static int cell_width(const struct view_matrix *matrix, const struct shape *shap
     return matrix->folded ? 5 : 2;
 }
 
-static struct shape shape_of(struct view_matrix *matrix, const struct area *area)
+static struct shape shape_with(struct view_matrix *matrix, const struct area *area, int title, int below)
 {
     const struct matrix_axes *axes = matrix_axes(matrix);
-    struct shape shape = {.title = area->rows >= 8, .below = area->rows >= 14 ? 3 : area->rows >= 10 ? 2 : area->rows >= 4 ? 1 : 0};
+    struct shape shape = {.title = title, .below = below};
     size_t all = matrix->folded ? matrix->order.groups.count : matrix->order.groups.nodes;
     shape.digits = digits_of(all);
     int name = least(axes->row.widest, most(LABEL_LEAST, area->columns / 3));
@@ -123,11 +134,36 @@ static struct shape shape_of(struct view_matrix *matrix, const struct area *area
     return shape;
 }
 
+static long rows_needed(struct view_matrix *matrix)
+{
+    const struct axis *axis = &matrix_axes(matrix)->row;
+    long rows = (long)axis->count;
+    for (size_t i = 1; i < axis->count; i++)
+        rows += separates(matrix, axis, i);
+    return rows;
+}
+
+/* What stands around the cells gives way when all rows are seen then. */
+static struct shape shape_of(struct view_matrix *matrix, const struct area *area)
+{
+    int title = area->rows >= 8, below = area->rows >= 14 ? 3 : area->rows >= 10 ? 2 : area->rows >= 4 ? 1 : 0;
+    struct shape full = shape_with(matrix, area, title, below), shape = full;
+    long rows = rows_needed(matrix);
+    while (shape.body < rows && (title || below > 1)) {
+        if (below > 1)
+            below--;
+        else
+            title = 0;
+        shape = shape_with(matrix, area, title, below);
+    }
+    return shape.body < rows ? full : shape;
+}
+
 static bool fits(struct view_matrix *matrix, const struct area *area)
 {
     matrix->folded = false;
     struct shape shape = shape_of(matrix, area);
-    return (long)matrix->nodes.row.count <= shape.body && (long)matrix->nodes.column.count * shape.cell <= area->columns - shape.label;
+    return rows_needed(matrix) <= shape.body && (long)matrix->nodes.column.count * shape.cell <= area->columns - shape.label;
 }
 
 static void choose_folding(struct view_matrix *matrix, const struct area *area)
@@ -208,10 +244,12 @@ static void draw_title(const struct view_matrix *matrix, const struct scene *sce
     }
     column += area_format(area, 0, column, STYLE_DIM, "%s%s", dot, matrix_sort_names[order->sort]);
     const char *what = matrix->folded ? "groups" : "nodes";
-    if (axes->row.visible < axes->row.count || axes->column.visible < axes->column.count)
-        column += area_format(area, 0, column, STYLE_DIM, "%srows %zu-%zu of %zu, columns %zu-%zu of %zu", dot, axes->row.top + 1, axes->row.top + axes->row.visible,
-                              axes->row.count, axes->column.top + 1, axes->column.top + axes->column.visible, axes->column.count);
-    else
+    bool rows_hidden = axes->row.visible < axes->row.count, columns_hidden = axes->column.visible < axes->column.count;
+    if (rows_hidden)
+        column += area_format(area, 0, column, STYLE_DIM, "%srows %zu-%zu of %zu", dot, axes->row.top + 1, axes->row.top + axes->row.visible, axes->row.count);
+    if (columns_hidden)
+        column += area_format(area, 0, column, STYLE_DIM, "%scolumns %zu-%zu of %zu", dot, axes->column.top + 1, axes->column.top + axes->column.visible, axes->column.count);
+    if (!rows_hidden && !columns_hidden)
         column += area_format(area, 0, column, STYLE_DIM, "%s%zu %s", dot, axes->row.count, what);
     if (matrix->folded && area->columns - column > 24)
         area_format(area, 0, column, STYLE_DIM, "%sfolded; Tab opens", dot);
@@ -248,7 +286,7 @@ static void draw_head(const struct view_matrix *matrix, const struct scene *scen
     struct area on = area_on(area, here ? GROUND_MARKED : area->ground);
     struct buf name = BUF_EMPTY;
     if (shape->heads == HEADS_FLAT) {
-        area_field(&on, 0, column + 1, shape->cell - 2, false, style, item_name(matrix, scene, axis->items[i], &name));
+        area_field(&on, 0, column + 1, shape->cell - 2, false, style, head_name(matrix, scene, axis->items[i], &name));
     } else if (shape->heads == HEADS_NUMBERS) {
         char text[24];
         int length = snprintf(text, sizeof text, "%u", axis->items[i] + 1);
@@ -258,7 +296,7 @@ static void draw_head(const struct view_matrix *matrix, const struct scene *scen
             for (int k = 0; k < length && k < shape->head; k++)
                 area_character(&on, shape->head - most(length, 1) + k, column, style, (uint32_t)text[k]);
     } else {
-        draw_down(&on, shape, column, style, item_name(matrix, scene, axis->items[i], &name));
+        draw_down(&on, shape, column, style, head_name(matrix, scene, axis->items[i], &name));
     }
     buf_free(&name);
 }

@@ -1,7 +1,7 @@
 /* Pages longer than the screen: Link, and the facts of Node. */
 #include "page.h"
 
-#include <string.h>
+#include <stdio.h>
 
 struct area page_begin(struct page *page, const struct area *area)
 {
@@ -15,10 +15,13 @@ struct area page_begin(struct page *page, const struct area *area)
 
 static void tell_of_more(const struct area *area, int row, enum glyph glyph, int rows)
 {
-    if (rows <= 0 || area->columns < 12)
+    if (rows <= 0 || area->columns < 16)
         return;
-    area_glyph(area, row, area->columns - 8, STYLE_ACCENT, glyph);
-    area_format(area, row, area->columns - 7, STYLE_DIM, " %d more", rows);
+    char text[24];
+    int length = snprintf(text, sizeof text, " %d more", rows), column = area->columns - length - 2;
+    area_text(area, row, column, STYLE_DIM, "  ");
+    area_glyph(area, row, column + 1, STYLE_ACCENT, glyph);
+    area_text(area, row, column + 2, STYLE_DIM, text);
 }
 
 void page_end(struct page *page, const struct area *area, int used)

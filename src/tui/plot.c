@@ -51,12 +51,28 @@ static double usual(const double *values, size_t count)
     return known ? sorted[known / 2] : 0;
 }
 
-struct plot_scale plot_scale_of(const double *values, size_t count, bool may_be_logarithmic)
+static double largest_of(const double *values, size_t count)
 {
     double largest = 0;
     for (size_t i = 0; i < count; i++)
         if (values[i] > largest && isfinite(values[i]))
             largest = values[i];
+    return largest;
+}
+
+struct plot_scale plot_scale_of_time(const double *values, size_t count)
+{
+    static const double ends[] = {1, 10, 30, 60, 120, 180, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800};
+    double largest = largest_of(values, count);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (largest <= ends[i])
+            return (struct plot_scale){.top = ends[i]};
+    return (struct plot_scale){.top = largest};
+}
+
+struct plot_scale plot_scale_of(const double *values, size_t count, bool may_be_logarithmic)
+{
+    double largest = largest_of(values, count);
     if (largest <= 0)
         return (struct plot_scale){.top = 1};
     double middle = may_be_logarithmic ? usual(values, count) : 0;
@@ -193,7 +209,7 @@ void plot_draw(const struct plot *plot, const struct area *area)
         area_text(&inner, inner.rows / 2, 1, STYLE_DIM, "nothing known yet");
         return;
     }
-    struct plot_scale scale = plot_scale_of(values, (size_t)count, plot->may_be_logarithmic);
+    struct plot_scale scale = plot->is_time ? plot_scale_of_time(values, (size_t)count) : plot_scale_of(values, (size_t)count, plot->may_be_logarithmic);
     draw_labels(plot, &scale, area);
     if (kind == PLOT_BRAILLE)
         draw_braille(values, count, &scale, plot->style, &inner);

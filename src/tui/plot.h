@@ -13,6 +13,7 @@ enum plot_kind plot_kind_for(const struct area *area, int rows);
 struct plot_scale { double bottom, top; bool logarithmic; };
 /* For COUNT values (NaN: unknown), so that the small ones show beside the large ones: logarithmic when the largest is far above what is usual. */
 struct plot_scale plot_scale_of(const double *values, size_t count, bool may_be_logarithmic);
+struct plot_scale plot_scale_of_time(const double *values, size_t count); /* seconds */
 /* 0 to STEPS: how high VALUE stands. What is known stands at 1 at least, what is above 0 at 2. */
 int plot_height(const struct plot_scale *scale, double value, int steps);
 
@@ -27,6 +28,7 @@ struct plot {
     enum trend_series series;
     enum style style;
     bool may_be_logarithmic;
+    bool is_time;              /* seconds: the scale ends at a whole minute, hour, ... */
     size_t span;               /* samples */
     int64_t now;
     void (*label)(double value, struct buf *buf); /* a value with its unit */

@@ -117,7 +117,7 @@ static int draw_why(const struct scene *scene, const struct link *link, size_t a
     int used = 0;
     for (size_t i = 0; i < diagnosis->fault_count; i++)
         if (fault_is_of_link(&diagnosis->faults[i], a, b))
-            used += fault_lines_draw(scene, &diagnosis->faults[i], area, row + used, 6, true);
+            used += fault_lines_draw(scene, &diagnosis->faults[i], area, row + used, diagnosis->faults[i].nodes[1] == SIZE_MAX ? 2 : 6, true);
     if (used == 0 && link)
         used = area_paragraph(area, row, 0, area->columns, 4, STYLE_TEXT, meanings[link->state], true);
     else if (used == 0)
@@ -144,8 +144,8 @@ static void draw(struct view *view, const struct scene *scene, const struct area
     row += draw_why(scene, link, self->a, self->b, &page, row) + 1;
     row += link_draw_ends(scene, self->a, self->b, link, &page, row) + airy;
     if (link) {
-        int left = area->rows - row - (airy ? 6 : 0), height = 10;
-        while (height > 3 && link_plot_rows(height) > left)
+        int left = area->rows - row - (airy ? 3 : 0), height = 12;
+        while (height > 3 && link_plot_rows(height, area->columns) > left)
             height--;
         row += link_draw_plots(scene, link, &page, row, height) + airy;
     }

@@ -82,7 +82,7 @@ static enum style course_cell(const struct scene *scene, uint32_t row, bool hear
     const struct link *link = link_of(scene, row);
     bool a_to_b = is_a(link) != hears;
     enum direction_state direction = a_to_b ? link->a_to_b : link->b_to_a;
-    struct look_of look = course_look(course_of(link, a_to_b));
+    struct look_of look = direction == DIRECTION_UNKNOWN ? course_look(COURSE_UNKNOWN) : course_look(course_of(link, a_to_b));
     (void)scene;
     words_glyph(look.glyph, buf);
     buf_add_format(buf, " %s", direction_state_text(direction));
