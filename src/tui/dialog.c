@@ -11,9 +11,11 @@
 const struct fanout_question *dialog_question(struct tui *tui)
 {
     /* While a line is typed its keys must not become an answer. */
-    if (!tui->live || tui->prompt.kind != PROMPT_NONE || tui->over)
+    if (tui->prompt.kind != PROMPT_NONE || tui->over)
         return NULL;
-    return live_question(tui->live);
+    if (tui->asker)
+        return tui->asker->question(tui->asker->context);
+    return tui->live ? live_question(tui->live) : NULL;
 }
 
 static bool ready(struct dialog *dialog)
@@ -43,7 +45,10 @@ void dialog_free(struct dialog *dialog)
 static void answer(struct tui *tui, const struct fanout_question *question, const char *text)
 {
     uint64_t id = question->id;
-    live_answer(tui->live, id, text);
+    if (tui->asker)
+        tui->asker->answer(tui->asker->context, id, text);
+    else
+        live_answer(tui->live, id, text);
     wipe(&tui->dialog);
 }
 
@@ -191,7 +196,10 @@ void dialog_draw(struct tui *tui, const struct fanout_question *question, const 
     struct area box = area_part(area, (area->rows - rows) / 2, (area->columns - columns) / 2, rows, columns);
     box = area_on(&box, GROUND_DIALOG);
     area_fill(&box);
-    area_frame(&box, STYLE_WARNING, title_of(question));
+    size_t waiting = tui->asker ? tui->asker->count(tui->asker->context) : live_question_count(tui->live);
+    char title[64];
+    snprintf(title, sizeof title, waiting > 1 ? "%s (1 of %zu)" : "%s", title_of(question), waiting);
+    area_frame(&box, STYLE_WARNING, title);
     /* The frame and the last rows are the field's, whatever the text is. */
     struct area text = area_part(&box, 0, 0, rows - 3 > 1 ? rows - 3 : 1, columns);
     body(tui, question, &text, true);

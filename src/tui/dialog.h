@@ -15,6 +15,14 @@ struct dialog {
     bool hint;               /* say what can be answered */
 };
 
+/* Where questions come from: the live mesh, or a test. */
+struct dialog_source {
+    const struct fanout_question *(*question)(void *context);
+    void (*answer)(void *context, uint64_t id, const char *text);
+    size_t (*count)(void *context);
+    void *context;
+};
+
 struct tui;
 const struct fanout_question *dialog_question(struct tui *tui); /* that is to be answered now, or NULL */
 void dialog_key(struct tui *tui, const struct fanout_question *question, const struct key_event *key);

@@ -7,11 +7,13 @@
 #include "tui_private.h"
 #include "wgdeck/text.h"
 
+enum { HELP_ROWS_MOST = 100000 };
+
 struct view_help {
     struct view_base base;
     const struct tui *tui;            /* whose keys; NULL until help_about */
     const struct view_ops *about;
-    int top, rows, height;            /* first line shown, lines of the last draw, rows it had */
+    int top, height;                  /* first line shown; rows of the last draw */
 };
 
 /* Where lines go: counted even when they are not seen. */
@@ -202,38 +204,44 @@ void help_about(struct view *raw, const struct tui *tui, const struct view_ops *
     view->top = 0;
 }
 
+static void add_all(struct page *page, const struct view_help *view)
+{
+    add_warnings(page, view->tui);
+    if (view->about) {
+        add_title(page, view->about->title);
+        add_text(page, 2, STYLE_TEXT, view->about->help);
+    }
+    add_keys(page, view);
+    add_legend(page);
+    add_commands(page);
+    add_themes(page, view->tui);
+}
+
 static void draw(struct view *raw, const struct scene *scene, const struct area *area)
 {
     struct view_help *view = (struct view_help *)raw;
     (void)scene;
     if (!view->tui)
         return;
+    struct page page = {.area = area, .top = HELP_ROWS_MOST}; /* only counted: nothing is seen from there */
+    add_all(&page, view);
+    int last = page.row > area->rows ? page.row - area->rows : 0;
     view->height = area->rows;
-    if (view->rows && view->top > view->rows - view->height)
-        view->top = view->rows > view->height ? view->rows - view->height : 0;
-    struct page page = {.area = area, .top = view->top};
-    add_warnings(&page, view->tui);
-    if (view->about) {
-        add_title(&page, view->about->title);
-        add_text(&page, 2, STYLE_TEXT, view->about->help);
-    }
-    add_keys(&page, view);
-    add_legend(&page);
-    add_commands(&page);
-    add_themes(&page, view->tui);
-    view->rows = page.row;
+    view->top = view->top > last ? last : view->top < 0 ? 0 : view->top;
+    page = (struct page){.area = area, .top = view->top};
+    add_all(&page, view);
     /* More above or below: said at the edge. */
     if (view->top)
         area_glyph(area, 0, area->columns - 2, STYLE_ACCENT, GLYPH_MORE_UP);
-    if (view->top + area->rows < view->rows)
+    if (view->top < last)
         area_glyph(area, area->rows - 1, area->columns - 2, STYLE_ACCENT, GLYPH_MORE_DOWN);
 }
 
+/* How far it goes is known when it is drawn. */
 static void scroll(struct view_help *view, int rows)
 {
-    int most = view->rows > view->height ? view->rows - view->height : 0;
     view->top += rows;
-    view->top = view->top > most ? most : view->top < 0 ? 0 : view->top;
+    view->top = view->top > HELP_ROWS_MOST ? HELP_ROWS_MOST : view->top < 0 ? 0 : view->top;
 }
 
 static bool act(struct view *raw, const struct scene *scene, enum action action, struct wish *wish)
@@ -258,10 +266,10 @@ static bool act(struct view *raw, const struct scene *scene, enum action action,
         scroll(view, page);
         return true;
     case ACTION_FIRST:
-        scroll(view, -view->rows);
+        scroll(view, -HELP_ROWS_MOST);
         return true;
     case ACTION_LAST:
-        scroll(view, view->rows);
+        scroll(view, HELP_ROWS_MOST);
         return true;
     default:
         return false;

@@ -88,9 +88,10 @@ static bool address_matches(const struct mesh_node *node, const char *filter)
 
 void scene_match_nodes(const struct mesh *mesh, const char *filter, bool inverted, uint8_t *matches)
 {
+    bool address = strpbrk(filter, ".:") != NULL; /* "db" must not find every fd00::/8 */
     for (size_t i = 0; i < mesh->node_count; i++) {
         const struct mesh_node *node = &mesh->nodes[i];
-        bool match = !*filter || strcasestr(node->name, filter) || (node->group && strcasestr(node->group, filter)) || address_matches(node, filter);
+        bool match = !*filter || strcasestr(node->name, filter) || (node->group && strcasestr(node->group, filter)) || (address && address_matches(node, filter));
         matches[i] = match != (inverted && *filter);
     }
 }

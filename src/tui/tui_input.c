@@ -115,10 +115,28 @@ static void mouse(struct tui *tui, const struct key_event *key)
         tui_act(tui, key->wheel < 0 ? ACTION_UP : ACTION_DOWN);
 }
 
+/* Between the marks of a paste there is only text: what would be a command or an answer's end is left out. True if the key is done with. */
+static bool take_paste(struct tui *tui, const struct key_event *key)
+{
+    if (key->code == KEY_CODE_PASTE) {
+        tui->pasting = true;
+        if (tui->prompt.kind == PROMPT_NONE && !dialog_question(tui))
+            tui_notice(tui, false, "nothing takes text here (: is the command line, / the filter)");
+        return true;
+    }
+    if (key->code == KEY_CODE_PASTE_END) {
+        tui->pasting = false;
+        return true;
+    }
+    if (!tui->pasting)
+        return false;
+    return key->code < ' ' || key->code >= KEY_CODE_BASE || key->alt || (tui->prompt.kind == PROMPT_NONE && !dialog_question(tui));
+}
+
 void tui_key(struct tui *tui, const struct key_event *key)
 {
     tui->dirty = true;
-    if (key->code == KEY_CODE_RESIZE)
+    if (key->code == KEY_CODE_RESIZE || take_paste(tui, key))
         return;
     if (key->code == KEY_CODE_END_OF_INPUT) {
         tui_leave(tui);

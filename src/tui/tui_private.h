@@ -55,6 +55,7 @@ struct tui {
 
     struct prompt prompt;
     struct dialog dialog;
+    const struct dialog_source *asker; /* tests; NULL: the live mesh */
     struct buf notice;
     bool notice_bad;
     struct tui_hit hits[TUI_HITS];
