@@ -37,43 +37,16 @@ static const struct device_peer *frozen_row(const struct live_frozen *frozen, co
     return !moved && of->nodes[node].last ? moved_row(row, of->nodes[node].last, &frozen->last[node]) : moved;
 }
 
-static char **copy_texts(char *const *texts, size_t count)
-{
-    char **copy = mem_alloc(count, sizeof *copy);
-    for (size_t i = 0; i < count; i++)
-        copy[i] = mem_text(texts[i]);
-    return copy;
-}
-
-static struct fault copy_fault(const struct fault *fault)
-{
-    struct fault copy = *fault;
-    copy.summary = mem_text(fault->summary);
-    copy.remedy = mem_text(fault->remedy);
-    copy.evidence = copy_texts(fault->evidence, fault->evidence_count);
-    copy.consequences = copy_texts(fault->consequences, fault->consequence_count);
-    return copy;
-}
-
 static struct diagnosis *copy_diagnosis(const struct live_frozen *frozen, const struct live_picture *of)
 {
-    const struct diagnosis *from = of->diagnosis;
-    struct diagnosis *copy = mem_alloc(1, sizeof *copy);
-    *copy = *from;
-    copy->nodes = mem_alloc(from->node_count, sizeof *copy->nodes);
-    copy->links = mem_alloc(from->link_count, sizeof *copy->links);
-    copy->faults = mem_alloc(from->fault_count, sizeof *copy->faults);
-    for (size_t i = 0; i < from->node_count; i++) {
-        copy->nodes[i] = from->nodes[i];
-        copy->nodes[i].device = moved_device(from->nodes[i].device, &of->observed->nodes[i], &frozen->observed->nodes[i]);
+    struct diagnosis *copy = diagnosis_copy(of->diagnosis);
+    for (size_t i = 0; i < copy->node_count; i++)
+        copy->nodes[i].device = moved_device(copy->nodes[i].device, &of->observed->nodes[i], &frozen->observed->nodes[i]);
+    for (size_t i = 0; i < copy->link_count; i++) {
+        struct link *link = &copy->links[i];
+        link->a_row = frozen_row(frozen, of, link->a, link->a_row);
+        link->b_row = frozen_row(frozen, of, link->b, link->b_row);
     }
-    for (size_t i = 0; i < from->link_count; i++) {
-        copy->links[i] = from->links[i];
-        copy->links[i].a_row = frozen_row(frozen, of, from->links[i].a, from->links[i].a_row);
-        copy->links[i].b_row = frozen_row(frozen, of, from->links[i].b, from->links[i].b_row);
-    }
-    for (size_t i = 0; i < from->fault_count; i++)
-        copy->faults[i] = copy_fault(&from->faults[i]);
     return copy;
 }
 

