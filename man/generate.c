@@ -10,6 +10,7 @@
 #include "wgdeck/file.h"
 #include "wgdeck/mem.h"
 #include "wgdeck/mesh.h"
+#include "wgdeck/tui.h"
 
 /* mdoc */
 
@@ -226,6 +227,68 @@ static void generate_faults(struct buf *out)
     }
 }
 
+/* The deck */
+
+enum { DECK_ROWS = 128 };
+
+/* A list of names, as they are written, and what they do. */
+static void add_named(struct buf *out, size_t (*table)(struct tui_named *rows, size_t most))
+{
+    struct tui_named rows[DECK_ROWS];
+    size_t count = table(rows, DECK_ROWS);
+    buf_add_text(out, ".Bl -tag -width Ds\n");
+    for (size_t i = 0; i < count && i < DECK_ROWS; i++) {
+        buf_add_text(out, ".It Ic ");
+        add_argument(out, rows[i].name);
+        buf_add_char(out, '\n');
+        struct buf help = BUF_EMPTY;
+        buf_add_text(&help, rows[i].help);
+        help.data[0] = (char)(help.data[0] >= 'a' && help.data[0] <= 'z' ? help.data[0] - 'a' + 'A' : help.data[0]);
+        if (!ends_sentence(help.data, help.length))
+            buf_add_char(&help, '.');
+        add_mdoc(out, buf_text(&help));
+        buf_free(&help);
+    }
+    buf_add_text(out, ".El\n");
+}
+
+static void generate_deck_screens(struct buf *out)
+{
+    add_named(out, tui_screen_rows);
+}
+
+static void generate_deck_commands(struct buf *out)
+{
+    add_named(out, tui_command_rows);
+}
+
+static void generate_deck_config(struct buf *out)
+{
+    add_named(out, tui_config_rows);
+}
+
+static void generate_deck_styles(struct buf *out)
+{
+    add_named(out, tui_style_rows);
+}
+
+static void generate_deck_keys(struct buf *out)
+{
+    struct tui_key_row rows[DECK_ROWS];
+    size_t count = tui_key_rows(rows, DECK_ROWS);
+    buf_add_text(out, ".Bl -tag -width Ds\n");
+    for (size_t i = 0; i < count && i < DECK_ROWS; i++) {
+        char *help = mem_format("%s: %s%s%s%s.", rows[i].action, rows[i].help, strcmp(rows[i].where, "everywhere") ? " (" : "",
+                                strcmp(rows[i].where, "everywhere") ? rows[i].where : "", strcmp(rows[i].where, "everywhere") ? ")" : "");
+        buf_add_text(out, ".It Ic ");
+        add_argument(out, rows[i].keys);
+        buf_add_char(out, '\n');
+        add_mdoc(out, help);
+        free(help);
+    }
+    buf_add_text(out, ".El\n");
+}
+
 /* Completions */
 
 static void generate_command_words(struct buf *out)
@@ -373,6 +436,11 @@ static const struct {
     {"@MESH_SECTION@", generate_mesh_section},
     {"@NODE_SECTION@", generate_node_section},
     {"@FAULTS@", generate_faults},
+    {"@DECK_SCREENS@", generate_deck_screens},
+    {"@DECK_KEYS@", generate_deck_keys},
+    {"@DECK_COMMANDS@", generate_deck_commands},
+    {"@DECK_CONFIG@", generate_deck_config},
+    {"@DECK_STYLES@", generate_deck_styles},
     {"@COMMAND_WORDS@", generate_command_words},
     {"@BASH_OPTIONS@", generate_bash_options},
     {"@BASH_VALUES@", generate_bash_values},

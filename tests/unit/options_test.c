@@ -50,7 +50,10 @@ static const struct {
     int status;
     const char *says; /* "": nothing at all */
 } calls[] = {
-    {"wgdeck", 2, "wgdeck status"},
+    {"wgdeck", 2, "no mesh file here"},
+    {"wgdeck tui", 2, "wgdeck replay"},
+    {"wgdeck tui --interval 0 x", 2, "wants seconds"},
+    {"wgdeck tui --bare --push x", 2, "exclude each other"},
     {"wgdeck stauts", 2, "did you mean status?"},
     {"wgdeck nonsense", 2, "unknown command \"nonsense\""},
     {"wgdeck apply", 2, "apply is not built yet"},
@@ -80,7 +83,7 @@ static const struct {
     {"wgdeck ssh -- -oProxyCommand=x", 2, "cannot be a host"},
     {"wgdeck adopt", 2, "which hosts?"},
     {"wgdeck record", 2, "which file?"},
-    {"wgdeck replay", 3, "one FILE is wanted"},
+    {"wgdeck replay x y", 3, "one FILE is wanted"},
     {"wgdeck replay /nonexistent/x", 3, "/nonexistent/x"},
     {"wgdeck replay --at yesterday /dev/null", 3, "empty"},
     {"wgdeck show a b", 2, "one interface at a time"},
