@@ -75,6 +75,8 @@ static void add_mdoc(struct buf *out, const char *text)
 static void add_argument(struct buf *out, const char *text)
 {
     buf_add_char(out, '"');
+    if (*text && !text[1] && !((*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z')))
+        buf_add_text(out, "\\&"); /* a punctuation mark alone would be set outside of the macro */
     for (; *text; text++)
         if (*text == '"')
             buf_add_text(out, "\\(dq");

@@ -60,7 +60,7 @@ static void draw_keys(struct tui *tui, const struct area *line)
 {
     bool drawn[ACTION_COUNT] = {false};
     bool replay = tui->live && live_is_replay(tui->live);
-    const enum action *lists[] = {tui_current(tui)->ops->footer, replay ? of_replay : NULL, common};
+    const enum action *lists[] = {replay ? of_replay : NULL, tui_current(tui)->ops->footer, common};
     int column = 1;
     draw_key(tui, line, &column, ACTION_HELP);
     draw_key(tui, line, &column, ACTION_BACK);
