@@ -7,7 +7,7 @@
 #include "wgdeck/text.h"
 #include "words.h"
 
-enum { INDENT = 2, PARAGRAPH_MOST = 40, CLOSED_SHOWN = 200 };
+enum { INDENT = 2, PARAGRAPH_MOST = 40, CLOSED_SHOWN = 200, EVIDENCE_FIRST = 4 /* more of it comes behind what to do */ };
 
 /* Calls each with every part of a remedy. */
 static void each_part(const struct scene *scene, const struct fault *fault, void (*each)(const char *part, size_t command, void *context), void *context)
@@ -128,12 +128,12 @@ static void draw_paragraph(struct drawing *drawing, enum style style, const char
     drawing->row += area_paragraph(drawing->area, drawing->row, INDENT, width_of(drawing->area), PARAGRAPH_MOST, style, text, true);
 }
 
-static void draw_list(struct drawing *drawing, const struct scene *scene, const char *title, char *const *lines, size_t count)
+static void draw_list(struct drawing *drawing, const struct scene *scene, const char *title, char *const *lines, size_t from, size_t to)
 {
     struct buf text = BUF_EMPTY;
-    if (count)
+    if (from < to)
         draw_title(drawing, title);
-    for (size_t i = 0; i < count && drawing->row < drawing->area->rows; i++)
+    for (size_t i = from; i < to && drawing->row < drawing->area->rows; i++)
         draw_paragraph(drawing, STYLE_TEXT, scene_text(scene, lines[i], &text));
     buf_free(&text);
 }
@@ -154,12 +154,19 @@ int faults_draw_whole(const struct scene *scene, const struct fault *fault, cons
     }
     words_draw(area, drawing.row++, 0, look.style, buf_text(&line));
     draw_paragraph(&drawing, STYLE_TEXT, scene_text(scene, fault->summary, &text));
-    draw_list(&drawing, scene, "Evidence", fault->evidence, fault->evidence_count);
+    size_t first = fault->evidence_count > EVIDENCE_FIRST + 1 ? EVIDENCE_FIRST : fault->evidence_count;
+    draw_list(&drawing, scene, "Evidence", fault->evidence, 0, first);
+    if (first < fault->evidence_count) {
+        buf_clear(&line);
+        buf_add_format(&line, "and %zu more, below", fault->evidence_count - first);
+        draw_paragraph(&drawing, STYLE_DIM, buf_text(&line));
+    }
     if (fault->remedy && *fault->remedy) {
         draw_title(&drawing, "What to do");
         each_part(scene, fault, draw_part, &drawing);
     }
-    draw_list(&drawing, scene, "This explains", fault->consequences, fault->consequence_count);
+    draw_list(&drawing, scene, "This explains", fault->consequences, 0, fault->consequence_count);
+    draw_list(&drawing, scene, "More evidence", fault->evidence, first, fault->evidence_count);
     draw_title(&drawing, "What it is");
     draw_paragraph(&drawing, STYLE_DIM, fault->kind->meaning);
     buf_clear(&line);

@@ -138,7 +138,10 @@ int overview_answer(const struct scene *scene, const struct overview_counts *cou
     struct buf rest = BUF_EMPTY;
     if (counts->nodes) {
         add_counts(counts, &rest);
+        size_t without = rest.length;
         add_seen(scene, &rest);
+        if (words_width(buf_text(&rest)) > area->columns - 2 && !scene->picture.old)
+            rest.data[rest.length = without] = '\0'; /* the header has the time */
     }
     if (!names && counts->nodes && words_width(buf_text(&line)) + words_width(buf_text(&rest)) + 4 <= area->columns) {
         buf_add_text(&line, ": ");

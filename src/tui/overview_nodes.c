@@ -372,7 +372,7 @@ static enum style kernel_cell(const struct scene *scene, uint32_t node, struct b
 
 static const struct table_column columns[] = {
     {.name = "node", .title = "NODE", .help = "name", .most = 28, .cell = name_cell, .order = name_order},
-    {.name = "state", .title = "STATE", .help = "state", .width = 8, .drop = 25, .cell = state_cell, .order = state_order},
+    {.name = "state", .title = "STATE", .help = "state", .drop = 25, .cell = state_cell, .order = state_order},
     {.name = "links", .title = "LIVE", .help = "live links", .right = true, .drop = 10, .cell = links_cell, .order = links_order},
     {.name = "rx-rate", .title = "RX/s", .help = "bytes received per second", .right = true, .descending = true, .width = 5, .drop = 40, .cell = rx_rate_cell, .order = rx_rate_order},
     {.name = "tx-rate", .title = "TX/s", .help = "bytes sent per second", .right = true, .descending = true, .width = 5, .drop = 40, .cell = tx_rate_cell, .order = tx_rate_order},
@@ -389,7 +389,7 @@ static const struct table_column columns[] = {
     {.name = "interface", .title = "IF", .help = "interface", .drop = 90, .hidden = true, .cell = interface_cell},
     {.name = "ssh", .title = "SSH", .help = "SSH target", .drop = 90, .hidden = true, .cell = ssh_cell},
     {.name = "kernel", .title = "KERNEL", .help = "kernel", .drop = 90, .hidden = true, .cell = kernel_cell},
-    {.name = "wrong", .title = "WHAT IS WRONG", .help = "the worst fault that names it", .width = 24, .drop = 5, .cell = wrong_cell},
+    {.name = "wrong", .title = "WHAT IS WRONG", .help = "the worst fault that names it", .width = 44, .cell = wrong_cell},
     {0},
 };
 

@@ -9,15 +9,34 @@ enum { ROOMY = 72 }; /* from this width on there is room for wider gaps */
 
 /* How the columns lie for one draw. */
 struct layout {
-    int columns[TABLE_COLUMNS_MOST], widths[TABLE_COLUMNS_MOST], least[TABLE_COLUMNS_MOST];
+    int columns[TABLE_COLUMNS_MOST];
+    int widths[TABLE_COLUMNS_MOST]; /* as they would like to be, then as they are */
+    int least[TABLE_COLUMNS_MOST];
+    int full[TABLE_COLUMNS_MOST];   /* what is in them needs no more */
     size_t count;
     int gutter, gap;
-    bool dropped, scrolled;
+    bool scrolled;
 };
 
 static const struct table_column *column_of(const struct table *table, const struct layout *layout, size_t i)
 {
     return &table->list->columns[layout->columns[i]];
+}
+
+/* A sentence: it has no limit, gets what the others leave, and gives way in a narrow terminal before they are dropped for it. */
+static bool is_sentence(const struct table_column *column)
+{
+    return column->width && !column->most && !column->right;
+}
+
+static int least_width(const struct table_column *column, bool leads, int title, int want, int columns)
+{
+    int least = column->width ? column->width : want, share = leads ? columns * 3 / 5 : columns * 3 / 10;
+    if (is_sentence(column) && least > share)
+        least = share;
+    if (least < title)
+        least = title;
+    return least < want ? least : want;
 }
 
 /* How wide each column would like to be, from the rows that are seen; never less than before at this width. */
@@ -26,11 +45,9 @@ static void measure(struct table *table, const struct scene *scene, struct layou
     struct buf buf = BUF_EMPTY;
     for (size_t i = 0; i < layout->count; i++) {
         const struct table_column *column = column_of(table, layout, i);
-        int want = table->widths[layout->columns[i]], title = words_width(column->title) + (column->order ? 1 : 0);
+        int want = table->widths[layout->columns[i]], title = words_width(column->title);
         if (want < title)
             want = title;
-        if (want < column->width)
-            want = column->width;
         for (size_t row = 0; row < rows; row++) {
             buf_clear(&buf);
             column->cell(scene, table->rows[table->top + row], &buf);
@@ -40,8 +57,9 @@ static void measure(struct table *table, const struct scene *scene, struct layou
         }
         if (column->most && want > column->most)
             want = column->most > title ? column->most : title;
-        table->widths[layout->columns[i]] = layout->widths[i] = want;
-        layout->least[i] = column->width && column->width < want ? (column->width > title ? column->width : title) : want;
+        table->widths[layout->columns[i]] = layout->full[i] = want;
+        layout->widths[i] = want = want > column->width ? want : column->width;
+        layout->least[i] = least_width(column, i == 0, title, want, table->width);
     }
     buf_free(&buf);
 }
@@ -54,47 +72,58 @@ static int total(const struct layout *layout, const int *widths)
     return sum;
 }
 
-static bool drop_one(const struct table *table, struct layout *layout)
+/* Columns of the same weight go together: one direction without the other would mislead. */
+static bool drop_next(const struct table *table, struct layout *layout)
 {
-    size_t worst = SIZE_MAX;
+    int highest = 0;
+    size_t kept = 0;
+    for (size_t i = 0; i < layout->count; i++)
+        if (column_of(table, layout, i)->drop > highest)
+            highest = column_of(table, layout, i)->drop;
     for (size_t i = 0; i < layout->count; i++) {
-        int drop = column_of(table, layout, i)->drop;
-        if (drop && (worst == SIZE_MAX || drop >= column_of(table, layout, worst)->drop))
-            worst = i;
+        if (highest && column_of(table, layout, i)->drop == highest)
+            continue;
+        layout->columns[kept] = layout->columns[i];
+        layout->widths[kept] = layout->widths[i];
+        layout->least[kept++] = layout->least[i];
     }
-    if (worst == SIZE_MAX)
-        return false;
-    layout->count--;
-    for (size_t i = worst; i < layout->count; i++) {
-        layout->columns[i] = layout->columns[i + 1];
-        layout->widths[i] = layout->widths[i + 1];
-        layout->least[i] = layout->least[i + 1];
-    }
-    layout->dropped = true;
-    return true;
+    layout->count = kept;
+    return highest > 0;
 }
 
-/* Columns go until the least fits; then what is left over is given out, from the left. What still does not fit is scrolled to. */
+/* To each that wants more, a column at a time, so that names at both ends of a link are cut alike. Returns what is left. */
+static int give_out(const struct table *table, struct layout *layout, int spare, bool sentences)
+{
+    for (bool any = true; any && spare > 0;) {
+        any = false;
+        for (size_t i = 0; i < layout->count && spare > 0; i++)
+            if (is_sentence(column_of(table, layout, i)) == sentences && layout->least[i] < layout->widths[i]) {
+                layout->least[i]++;
+                spare--;
+                any = true;
+            }
+    }
+    return spare;
+}
+
+/* Columns go until the least fits; then what is left over is given out. What still does not fit is scrolled to. */
 static void fit(struct table *table, struct layout *layout, int width)
 {
-    int full = total(layout, layout->widths);
+    int full = total(layout, layout->full);
     table->scroll_most = full > width ? full - width : 0;
     if (table->left > table->scroll_most)
         table->left = table->scroll_most;
     if (table->left > 0) { /* all columns, at their full width */
         layout->scrolled = true;
+        memcpy(layout->widths, layout->full, sizeof layout->widths);
         return;
     }
-    while (total(layout, layout->least) > width && drop_one(table, layout))
+    while (total(layout, layout->least) > width && drop_next(table, layout))
         ;
     int spare = width - total(layout, layout->least);
-    for (size_t i = 0; i < layout->count; i++) {
-        int more = layout->widths[i] - layout->least[i];
-        if (more > spare)
-            more = spare > 0 ? spare : 0;
-        layout->widths[i] = layout->least[i] + more;
-        spare -= more;
-    }
+    spare = give_out(table, layout, spare, false);
+    give_out(table, layout, spare, true);
+    memcpy(layout->widths, layout->least, sizeof layout->widths);
 }
 
 /* Where the columns begin, kept for clicks. The first one stays when the others are scrolled. */
@@ -118,24 +147,35 @@ static struct area cell_area(const struct table *table, const struct layout *lay
     return area_part(line, 0, pinned, 1, line->columns - pinned);
 }
 
+static int titles_end(const struct table *table)
+{
+    if (!table->placed_count)
+        return 0;
+    const struct table_column *last = &table->list->columns[table->placed[table->placed_count - 1].column];
+    int at = table->placed[table->placed_count - 1].at, width = table->placed[table->placed_count - 1].width;
+    return last->right ? at + width : at + words_width(last->title) + 1;
+}
+
 static void draw_heading(const struct table *table, const struct layout *layout, const struct area *line)
 {
     struct buf buf = BUF_EMPTY;
     for (size_t i = 0; i < layout->count; i++) {
         const struct table_column *column = column_of(table, layout, i);
         bool sorted = table->sort == layout->columns[i];
-        buf_clear(&buf);
-        buf_add_text(&buf, column->title);
-        if (sorted)
-            words_glyph(table->inverted != column->descending ? GLYPH_SORT_DOWN : GLYPH_SORT_UP, &buf);
         int at;
         struct area part = cell_area(table, layout, line, i, &at);
-        words_field(&part, 0, at, layout->widths[i], column->right, sorted ? STYLE_ACCENT : STYLE_HEADING, buf_text(&buf));
+        enum style style = sorted ? STYLE_ACCENT : STYLE_HEADING;
+        words_field(&part, 0, at, layout->widths[i], column->right, style, column->title);
+        if (!sorted)
+            continue;
+        int title = words_width(column->title); /* its direction stands beside it, in the gap if need be */
+        enum glyph glyph = table->inverted != column->descending ? GLYPH_SORT_DOWN : GLYPH_SORT_UP;
+        area_glyph(&part, 0, column->right ? at + layout->widths[i] - title - 1 : at + title, style, glyph);
     }
     buf_free(&buf);
     if (layout->scrolled)
         area_glyph(line, 0, 0, STYLE_ACCENT, GLYPH_MORE_LEFT);
-    if (table->scroll_most > table->left)
+    if (table->scroll_most > table->left && titles_end(table) < line->columns)
         area_glyph(line, 0, line->columns - 1, STYLE_DIM, GLYPH_MORE_RIGHT);
 }
 
@@ -191,15 +231,6 @@ static void add_position(const struct table *table, size_t height, struct buf *b
         words_glyph(GLYPH_MORE_UP, buf);
     if (last < table->count)
         words_glyph(GLYPH_MORE_DOWN, buf);
-}
-
-static int titles_end(const struct table *table)
-{
-    if (!table->placed_count)
-        return 0;
-    const struct table_column *last = &table->list->columns[table->placed[table->placed_count - 1].column];
-    int at = table->placed[table->placed_count - 1].at, width = table->placed[table->placed_count - 1].width;
-    return last->right ? at + width : at + words_width(last->title) + 1;
 }
 
 static size_t visible_rows(const struct table *table, int height)

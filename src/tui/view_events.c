@@ -141,7 +141,7 @@ static const struct table_column columns[] = {
     {.name = "kind", .title = "WHAT", .help = "what happened", .drop = 30, .cell = kind_cell, .order = kind_order},
     {.name = "nodes", .title = "WHERE", .help = "the nodes", .most = 30, .drop = 50, .hidden = true, .cell = nodes_cell},
     {.name = "times", .title = "TIMES", .help = "how often in a row", .right = true, .descending = true, .drop = 35, .cell = times_cell, .order = times_order},
-    {.name = "text", .title = "", .help = "in a sentence", .width = 24, .cell = text_cell},
+    {.name = "text", .title = "", .help = "in a sentence", .width = 50, .cell = text_cell},
     {0},
 };
 

@@ -184,7 +184,8 @@ static enum style since_cell(const struct scene *scene, uint32_t row, struct buf
 
 static uint64_t since_order(const struct scene *scene, uint32_t row)
 {
-    const struct fault *fault = words_link_fault(scene, link_of(scene, row));
+    const struct link *link = link_of(scene, row);
+    const struct fault *fault = scene_fault_of_link(scene, link->a, link->b); /* asked of every link: only what is found at once */
     return fault && fault->since ? UINT64_MAX - 1 - (uint64_t)(fault->since / CLOCK_SECOND) : UINT64_MAX;
 }
 
@@ -322,12 +323,12 @@ static enum style group_cell(const struct scene *scene, uint32_t row, struct buf
 }
 
 static const struct table_column columns[] = {
-    {.name = "state", .title = "LINK", .help = "state", .cell = state_cell, .order = state_order, .width = 9},
-    {.name = "a", .title = "A", .help = "the name of A", .most = 24, .cell = a_cell, .order = a_order},
+    {.name = "state", .title = "LINK", .help = "state", .cell = state_cell, .order = state_order},
+    {.name = "a", .title = "A", .help = "the name of A", .width = 10, .most = 24, .cell = a_cell, .order = a_order},
     {.name = "a-to-b", .title = "A→B", .help = "does B hear A", .drop = 20, .cell = a_to_b_cell, .order = a_to_b_order},
     {.name = "b-to-a", .title = "B→A", .help = "does A hear B", .drop = 20, .cell = b_to_a_cell, .order = b_to_a_order},
-    {.name = "b", .title = "B", .help = "the name of B", .most = 24, .cell = b_cell, .order = b_order},
-    {.name = "handshake", .title = "AGE", .help = "the age of the last handshake", .width = 6, .right = true, .descending = true, .drop = 10, .cell = handshake_cell, .order = handshake_order},
+    {.name = "b", .title = "B", .help = "the name of B", .width = 10, .most = 24, .cell = b_cell, .order = b_order},
+    {.name = "handshake", .title = "AGE", .help = "the age of the last handshake", .width = 6, .right = true, .descending = true, .drop = 25, .cell = handshake_cell, .order = handshake_order},
     {.name = "since", .title = "SINCE", .help = "how long the fault is there", .right = true, .drop = 40, .cell = since_cell, .order = since_order},
     {.name = "a-to-b-rate", .title = "A→B/s", .help = "bytes per second from A to B", .width = 5, .right = true, .descending = true, .drop = 50, .cell = a_to_b_rate_cell, .order = a_to_b_rate_order},
     {.name = "b-to-a-rate", .title = "B→A/s", .help = "bytes per second from B to A", .width = 5, .right = true, .descending = true, .drop = 50, .cell = b_to_a_rate_cell, .order = b_to_a_rate_order},
@@ -342,7 +343,7 @@ static const struct table_column columns[] = {
     {.name = "b-rx", .title = "B RX", .help = "what B received in all", .right = true, .descending = true, .drop = 92, .hidden = true, .cell = b_rx_cell, .order = b_rx_order},
     {.name = "b-tx", .title = "B TX", .help = "what B sent in all", .right = true, .descending = true, .drop = 92, .hidden = true, .cell = b_tx_cell, .order = b_tx_order},
     {.name = "group", .title = "GROUP", .help = "the groups of both", .hidden = true, .drop = 30, .cell = group_cell},
-    {.name = "wrong", .title = "WHAT IS WRONG", .help = "the worst fault that explains it", .width = 20, .drop = 5, .cell = wrong_cell},
+    {.name = "wrong", .title = "WHAT IS WRONG", .help = "the worst fault that explains it", .width = 24, .drop = 22, .cell = wrong_cell},
     {0},
 };
 

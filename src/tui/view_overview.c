@@ -51,9 +51,10 @@ static void overview_draw(struct view *view, const struct scene *scene, const st
 {
     struct area main = *area;
     if (area->columns >= WITH_SIDE && area->rows >= 12) {
-        struct area side = area_part(area, 1, area->columns - SIDE_WIDTH, area->rows - 1, SIDE_WIDTH - 1);
+        int top = area->rows >= 18 ? 3 : 2;
+        struct area side = area_part(area, top, area->columns - SIDE_WIDTH, area->rows - top, SIDE_WIDTH - 1);
         overview_side(scene, &view->counts, &side);
-        area_column(area, 1, area->columns - SIDE_WIDTH - 2, area->rows - 1, STYLE_BORDER);
+        area_column(area, top, area->columns - SIDE_WIDTH - 2, area->rows - top, STYLE_BORDER);
         main = area_part(area, 0, 0, area->rows, area->columns - SIDE_WIDTH - 3);
     }
     int row = overview_answer(scene, &view->counts, area, area->rows >= 12 ? 2 : 1);

@@ -11,7 +11,7 @@
 static const struct { const char *id, *words; } phrases[] = {
     {"peer-missing", "%0 has no row for %1"},
     {"peers-missing-both", "%0 and %1 have no rows for each other"},
-    {"wrong-key", "%0 has a wrong key for %1"},
+    {"wrong-key", "keys of %0 and %1 do not match"},
     {"wrong-key", "%0 shows another key"},
     {"key-half-rotated", "the new key of %0 is not everywhere"},
     {"ghost-peer", "%0 has a row for nobody"},
@@ -120,19 +120,40 @@ static const struct fault *stopping_fault(const struct scene *scene, size_t node
     return fault && fault->severity == SEVERITY_ERROR && fault->nodes[1] == SIZE_MAX ? fault : NULL;
 }
 
+/* A fault of one of its ends that names it among what it explains: "link api-db is dead". */
+static const struct fault *explaining_fault(const struct scene *scene, const struct link *link)
+{
+    const struct diagnosis *diagnosis = scene->picture.diagnosis;
+    const struct mesh_node *nodes = scene->picture.mesh->nodes;
+    struct buf begin = BUF_EMPTY;
+    const struct fault *found = NULL;
+    buf_add_format(&begin, "link %s-%s", nodes[link->a].name, nodes[link->b].name);
+    for (size_t i = 0; i < diagnosis->fault_count && !found; i++) {
+        const struct fault *fault = &diagnosis->faults[i];
+        bool of_end = fault->nodes[0] == link->a || fault->nodes[0] == link->b || fault->nodes[1] == link->a || fault->nodes[1] == link->b;
+        for (size_t k = 0; of_end && !found && k < fault->consequence_count; k++)
+            if (!strncmp(fault->consequences[k], buf_text(&begin), begin.length) && strchr(" :", fault->consequences[k][begin.length]))
+                found = fault;
+    }
+    buf_free(&begin);
+    return found;
+}
+
 const struct fault *words_link_fault(const struct scene *scene, const struct link *link)
 {
     const struct fault *fault = scene_fault_of_link(scene, link->a, link->b);
     if (fault || link_is_well(link))
         return fault;
     fault = stopping_fault(scene, link->a);
-    return fault ? fault : stopping_fault(scene, link->b);
+    fault = fault ? fault : stopping_fault(scene, link->b);
+    return fault ? fault : explaining_fault(scene, link);
 }
 
 void words_link_trouble(const struct scene *scene, const struct link *link, struct buf *buf)
 {
     const struct fault *fault = words_link_fault(scene, link);
-    if (fault && fault->nodes[1] != SIZE_MAX)
+    bool own = fault && fault->nodes[1] != SIZE_MAX && scene_fault_of_link(scene, link->a, link->b) == fault;
+    if (own)
         words_fault_beside(scene, fault, SIZE_MAX, buf);
     else if (fault)
         words_fault(scene, fault, buf);
@@ -140,6 +161,8 @@ void words_link_trouble(const struct scene *scene, const struct link *link, stru
         buf_add_text(buf, "one end only has a row");
     else if (link->state == LINK_UNKNOWN)
         buf_add_text(buf, "neither end could be seen");
+    else if (link->state == LINK_NEVER)
+        buf_add_text(buf, "there never was a handshake");
     else if (link->state == LINK_LATE)
         buf_add_text(buf, "handshake older than it should be");
 }
