@@ -19,12 +19,6 @@ static int most(int a, int b)
     return a > b ? a : b;
 }
 
-bool map_is_unwell(const struct scene *scene, const struct trouble *trouble, size_t node)
-{
-    enum node_state state = scene->picture.diagnosis->nodes[node].state;
-    return state != NODE_UP || (node < trouble->nodes && (trouble->bad_in[node] || trouble->bad_out[node]));
-}
-
 static void add_spot(struct map_layout *layout, bool cluster, uint32_t item, int row, int column, int width, int glyph_column)
 {
     MEM_GROW(layout->spots, layout->spot_count, layout->spot_capacity);
@@ -35,7 +29,7 @@ static void add_spot(struct map_layout *layout, bool cluster, uint32_t item, int
 
 /* ---- which nodes ------------------------------------------------------------------------------------------------ */
 
-static void take_nodes(struct map_layout *layout, const struct scene *scene, const struct trouble *trouble, const uint32_t *only, size_t only_count)
+static void take_nodes(struct map_layout *layout, const struct scene *scene, const struct map_stats *stats, const uint32_t *only, size_t only_count)
 {
     size_t nodes = scene->picture.mesh->node_count;
     layout->nodes = nodes;
@@ -47,7 +41,7 @@ static void take_nodes(struct map_layout *layout, const struct scene *scene, con
     layout->count = layout->spot_count = layout->cluster_count = 0;
     for (size_t i = 0; i < (only ? only_count : nodes); i++) {
         uint32_t node = only ? only[i] : (uint32_t)i;
-        if (node >= nodes || (scene->node_matches && !scene->node_matches[node]) || (scene->faults_only && !map_is_unwell(scene, trouble, node)))
+        if (node >= nodes || (scene->node_matches && !scene->node_matches[node]) || (scene->faults_only && !map_is_unwell(scene, stats, node)))
             continue;
         layout->members[layout->count++] = node;
     }
@@ -80,16 +74,33 @@ static void lay_side(struct map_layout *layout, size_t begin, size_t count, bool
     }
 }
 
-static void lay_ring(struct map_layout *layout)
+/* The one hub of a mesh stands in the middle: everything runs there. SIZE_MAX: there is none, or there are several. */
+static size_t middle_of(const struct map_layout *layout, const struct scene *scene)
+{
+    size_t hub = SIZE_MAX;
+    for (size_t i = 0; i < layout->count; i++)
+        if (scene->picture.mesh->nodes[layout->members[i]].role == ROLE_HUB)
+            hub = hub == SIZE_MAX ? i : SIZE_MAX - 1;
+    return layout->count == 1 ? 0 : hub < layout->count && layout->rows >= 5 ? hub : SIZE_MAX;
+}
+
+static void lay_ring(struct map_layout *layout, const struct scene *scene)
 {
     layout->kind = MAP_RING;
     layout->cluster_count = layout->count > 0;
     layout->clusters[0] = (struct map_cluster){.group = SIZE_MAX, .count = layout->count, .rows = layout->rows, .columns = layout->columns};
     for (size_t i = 0; i < layout->count; i++)
         layout->cluster_of[layout->members[i]] = 0;
-    size_t right = (layout->count + 1) / 2;
+    size_t middle = middle_of(layout, scene), around = layout->count;
+    if (middle < layout->count) {
+        uint32_t hub = layout->members[middle];
+        memmove(&layout->members[middle], &layout->members[middle + 1], (layout->count - middle - 1) * sizeof hub);
+        layout->members[--around] = hub;
+        add_spot(layout, false, hub, layout->rows / 2, layout->columns / 2, layout->label + 2, layout->columns / 2);
+    }
+    size_t right = (around + 1) / 2;
     lay_side(layout, 0, right, true);
-    lay_side(layout, right, layout->count - right, false);
+    lay_side(layout, right, around - right, false);
 }
 
 static bool ring_fits(const struct map_layout *layout)
@@ -196,26 +207,41 @@ static void place_names(struct map_layout *layout, struct map_cluster *cluster, 
     }
 }
 
-/* With counts: the box itself can be chosen; below it are those of its nodes that have trouble, as many as have room. */
-static void place_unwell(struct map_layout *layout, const struct scene *scene, const struct trouble *trouble, size_t index)
+static int compare_urgency(const void *left, const void *right)
+{
+    const uint64_t *one = left, *other = right;
+    return *one < *other ? 1 : *one > *other ? -1 : 0;
+}
+
+/* Lost nodes and stars first, then those with most bad links of their own. */
+static uint64_t urgency_of(const struct scene *scene, const struct map_stats *stats, uint32_t node)
+{
+    bool first = scene->picture.diagnosis->nodes[node].state != NODE_UP || map_is_star(stats, node);
+    return (uint64_t)(first ? UINT32_MAX / 2 : stats->own[node]) << 32 | (UINT32_MAX - node);
+}
+
+/* With counts: the box itself can be chosen; in it are those of its nodes that have trouble, as many as have room. */
+static void place_unwell(struct map_layout *layout, const struct scene *scene, const struct map_stats *stats, size_t index)
 {
     struct map_cluster *cluster = &layout->clusters[index];
     add_spot(layout, true, (uint32_t)index, cluster->row, cluster->column + 1, cluster->columns - 2, cluster->column + cluster->columns / 2);
-    int across = most(1, (cluster->columns - 2) / (layout->label + 3)), room = most(0, cluster->rows - 3) * across, placed = 0;
+    uint64_t *unwell = mem_alloc(cluster->count + 1, sizeof *unwell);
     for (size_t i = 0; i < cluster->count; i++) {
         uint32_t node = layout->members[cluster->begin + i];
-        if (!map_is_unwell(scene, trouble, node))
-            continue;
-        cluster->unwell++;
-        if (placed >= room)
-            continue;
-        int column = cluster->column + 2 + placed % across * (layout->label + 3);
-        add_spot(layout, false, node, cluster->row + 2 + placed / across, column, least(layout->label + 2, cluster->columns - 3), column);
-        placed++;
+        if (map_is_unwell(scene, stats, node))
+            unwell[cluster->unwell++] = urgency_of(scene, stats, node);
     }
+    qsort(unwell, cluster->unwell, sizeof *unwell, compare_urgency);
+    int across = most(1, (cluster->columns - 2) / (layout->label + 3)), room = most(0, cluster->rows - 3) * across;
+    for (int i = 0; i < room && (size_t)i < cluster->unwell; i++) {
+        uint32_t node = UINT32_MAX - (uint32_t)unwell[i];
+        int column = cluster->column + 2 + i % across * (layout->label + 3);
+        add_spot(layout, false, node, cluster->row + 2 + i / across, column, least(layout->label + 2, cluster->columns - 3), column);
+    }
+    free(unwell);
 }
 
-static void lay_boxes(struct map_layout *layout, const struct scene *scene, const struct trouble *trouble, const struct grid *grid, bool names)
+static void lay_boxes(struct map_layout *layout, const struct scene *scene, const struct map_stats *stats, const struct grid *grid, bool names)
 {
     layout->kind = names ? MAP_BOXES : MAP_COUNTS;
     size_t lines = names ? (largest_cluster(layout) + (size_t)most(1, names_across(layout, grid)) - 1) / (size_t)most(1, names_across(layout, grid)) : 0;
@@ -227,7 +253,7 @@ static void lay_boxes(struct map_layout *layout, const struct scene *scene, cons
         if (names)
             place_names(layout, cluster, grid);
         else
-            place_unwell(layout, scene, trouble, i);
+            place_unwell(layout, scene, stats, i);
     }
 }
 
@@ -238,12 +264,12 @@ static size_t most_boxes(const struct map_layout *layout)
     return (size_t)most(1, across) * (size_t)most(1, down);
 }
 
-void map_lay_out(struct map_layout *layout, const struct scene *scene, const struct node_groups *groups, const struct trouble *trouble,
+void map_lay_out(struct map_layout *layout, const struct scene *scene, const struct node_groups *groups, const struct map_stats *stats,
                  const uint32_t *only, size_t only_count, bool by_group, int rows, int columns)
 {
     layout->rows = most(rows, 0);
     layout->columns = most(columns, 0);
-    take_nodes(layout, scene, trouble, only, only_count);
+    take_nodes(layout, scene, stats, only, only_count);
     layout->label = most(1, least(widest_name(layout, scene), most(NAME_LEAST, columns / 4 - 2)));
     struct grid grid;
     bool grouped = by_group && groups->named;
@@ -252,18 +278,18 @@ void map_lay_out(struct map_layout *layout, const struct scene *scene, const str
     if (layout->count == 0) {
         layout->kind = MAP_RING;
     } else if (grouped && layout->cluster_count > 1 && choose_grid(layout, true, &grid)) {
-        lay_boxes(layout, scene, trouble, &grid, true);
+        lay_boxes(layout, scene, stats, &grid, true);
     } else if ((!grouped || layout->cluster_count == 1) && ring_fits(layout)) {
-        lay_ring(layout);
+        lay_ring(layout, scene);
     } else {
         if (!grouped || layout->cluster_count == 1 || !choose_grid(layout, false, &grid))
             cluster_buckets(layout, most_boxes(layout));
         if (!choose_grid(layout, false, &grid))
             grid = (struct grid){.across = 1, .down = most(1, (int)layout->cluster_count), .box_columns = layout->columns,
                                  .box_rows = layout->rows / most(1, (int)layout->cluster_count)};
-        lay_boxes(layout, scene, trouble, &grid, false);
+        lay_boxes(layout, scene, stats, &grid, false);
     }
-    map_collect(layout, scene);
+    map_collect(layout, scene, stats);
 }
 
 const char *map_cluster_name(const struct map_layout *layout, const struct scene *scene, const struct node_groups *groups, size_t cluster, struct buf *buf)

@@ -159,11 +159,13 @@ static struct shape shape_of(struct view_matrix *matrix, const struct area *area
     return shape.body < rows ? full : shape;
 }
 
+/* A little scrolling is better than folding; half as much again as there is room for is not little. */
 static bool fits(struct view_matrix *matrix, const struct area *area)
 {
     matrix->folded = false;
     struct shape shape = shape_of(matrix, area);
-    return rows_needed(matrix) <= shape.body && (long)matrix->nodes.column.count * shape.cell <= area->columns - shape.label;
+    long rows = (long)matrix->nodes.row.count, columns = (long)matrix->nodes.column.count * shape.cell;
+    return rows * 2 <= shape.body * 3L && columns * 2 <= (area->columns - shape.label) * 3L;
 }
 
 static void choose_folding(struct view_matrix *matrix, const struct area *area)

@@ -14,7 +14,7 @@ struct view_map {
     struct view_base base;
     struct map_layout layout;
     struct node_groups groups;
-    struct trouble trouble;
+    struct map_stats stats;
     bool in_file_order;        /* not by group */
     bool stale;                /* the layout must be made anew */
     struct { uint32_t *nodes; size_t count; } zoom[ZOOM_MOST]; /* boxes that were opened, one in the other */
@@ -58,14 +58,14 @@ static void close_view(struct view *view)
         leave_zoom(map);
     map_layout_free(&map->layout);
     node_groups_free(&map->groups);
-    trouble_free(&map->trouble);
+    map_stats_free(&map->stats);
 }
 
 static void refresh(struct view *view, const struct scene *scene)
 {
     struct view_map *map = of(view);
     node_groups_build(&map->groups, scene);
-    trouble_build(&map->trouble, scene);
+    map_stats_build(&map->stats, scene);
     map->stale = true;
 }
 
@@ -108,7 +108,7 @@ static void draw(struct view *view, const struct scene *scene, const struct area
         refresh(view, scene);
     if (map->stale || map->layout.rows != body.rows || map->layout.columns != body.columns) {
         size_t depth = map->depth;
-        map_lay_out(&map->layout, scene, &map->groups, &map->trouble, depth ? map->zoom[depth - 1].nodes : NULL, depth ? map->zoom[depth - 1].count : 0,
+        map_lay_out(&map->layout, scene, &map->groups, &map->stats, depth ? map->zoom[depth - 1].nodes : NULL, depth ? map->zoom[depth - 1].count : 0,
                     !map->in_file_order, body.rows, body.columns);
         map->stale = false;
     }
@@ -120,12 +120,12 @@ static void draw(struct view *view, const struct scene *scene, const struct area
     size_t at = find_cursor(map);
     if (at != SIZE_MAX)
         map->cursor = map->layout.spots[at];
-    map_draw(&map->layout, scene, &map->groups, &map->trouble, at, &body);
+    map_draw(&map->layout, scene, &map->groups, &map->stats, at, &body);
     if (top)
         draw_title(map, scene, area);
     struct area list = area_part(area, area->rows - below, 0, below, area->columns);
     if (below)
-        map_draw_broken(&map->layout, scene, &list);
+        map_draw_broken(&map->layout, scene, &map->stats, &list);
 }
 
 /* ---- keys ------------------------------------------------------------------------------------------------------- */
@@ -156,7 +156,7 @@ static void move(struct view_map *map, int down, int right)
 
 static bool spot_is_unwell(const struct view_map *map, const struct scene *scene, const struct map_spot *spot)
 {
-    return spot->cluster ? map->layout.clusters[spot->item].unwell > 0 : map_is_unwell(scene, &map->trouble, spot->item);
+    return spot->cluster ? map->layout.clusters[spot->item].unwell > 0 : map_is_unwell(scene, &map->stats, spot->item);
 }
 
 static void next_unwell(struct view_map *map, const struct scene *scene, int step, struct wish *wish)
