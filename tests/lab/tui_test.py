@@ -1,0 +1,344 @@
+"""The deck from end to end: the real program, on a real terminal (tmux's), over real hosts; and the recorded incident, which needs no host."""
+import os
+import pathlib
+import re
+import signal
+import time
+
+from deck import CHECKOUT, PROGRAM
+from lab import Host, Lab
+from run import timeout
+from screen import Screen
+
+INTERVAL = 2
+WELL = r"all well"
+# What may be left of a second interval: the looks of the nodes are spread over one, and the machine is shared.
+SLACK = 2.0
+INCIDENT = str(CHECKOUT / "share/incident.jsonl")
+
+
+def replay(*arguments):
+    return [PROGRAM, "replay", *arguments]
+
+
+def deck_in(screen, *arguments, wait=WELL):
+    screen.type(" ".join(["clear;", PROGRAM, *arguments]) + "\n")
+    if wait:
+        screen.wait(wait)
+
+
+def leave(screen):
+    """The way out that works wherever one is."""
+    screen.press("C-c")
+    screen.assert_sane("after ctrl-c")
+
+
+def processes_of(machine, program):
+    return [pid for pid, argv in machine.processes() if os.path.basename(argv[0]).startswith(program)]
+
+
+def seconds_until(screen, pattern, seconds, gone=False):
+    began = time.monotonic()
+    screen.wait(pattern, seconds, gone=gone)
+    return time.monotonic() - began
+
+
+# ---- the mesh is broken and mended before the deck's eyes ------------------------------------------------------------
+
+@timeout(150)
+def test_row_deleted_is_named_within_an_interval_and_clears():
+    with Lab(5, keepalive=25) as lab:
+        lab.warm()
+        with Screen(lab.operator) as screen:
+            deck_in(screen)
+            row = lab.host("n1").rows()[lab.host("n2").public_key]
+            lab.delete_row("n1", "n2")
+            took = seconds_until(screen, r"1 fault", 20)
+            assert took < INTERVAL + SLACK, f"the fault was on the screen after {took:.1f} s"
+            screen.wait(r"n1 has no row for n2")
+            # Two keys away: the fault, with its evidence and what mends it.
+            screen.press("5")
+            screen.wait(r"wg set wg0 peer|wg addconf|wg-quick|syncconf")
+            screen.press("q")
+            lab.host("n1").run(["wg", "set", "wg0", "peer", lab.host("n2").public_key, "allowed-ips", ",".join(row["allowed"]), "endpoint", row["endpoint"],
+                                "persistent-keepalive", "25"])
+            lab.ping("n1", "n2", count=5)
+            took = seconds_until(screen, WELL, 30)
+            assert took < 2 * INTERVAL + SLACK, f"the fault was gone after {took:.1f} s"
+            screen.press("6")
+            screen.wait(r"n1 has no row for n2")
+            leave(screen)
+
+
+@timeout(200)
+def test_udp_blocked_is_named_with_its_link_and_clears():
+    with Lab(5, keepalive=5) as lab:
+        lab.warm()
+        with Screen(lab.operator, 120, 30) as screen:
+            deck_in(screen)
+            lab.block_udp_in("n3")
+            screen.wait(r"\d faults?\b", 120)
+            screen.wait(r"n3")
+            screen.press("3")
+            screen.wait(r"blocked|dead|half", 60)
+            lab.heal_network()
+            for other in ("n1", "n2", "n4", "n5"):
+                lab.ping("n3", other, count=3, timeout=6)
+            screen.wait(WELL, 60)
+            leave(screen)
+
+
+@timeout(200)
+def test_node_unreachable_while_the_deck_runs():
+    """sshd ends on one node: it is named at once and the others go on; it comes back by itself."""
+    with Lab(4, keepalive=25) as lab:
+        lab.warm()
+        with Screen(lab.operator) as screen:
+            deck_in(screen)
+            lab.refuse("n2")
+            screen.wait(r"n2.*(unreachable|not reached)|not reached", 20)
+            lab.start_sshd("n2")
+            screen.wait(WELL, 60)
+            screen.press("6")
+            screen.wait(r"n2")
+            leave(screen)
+
+
+@timeout(150)
+def test_flapping_node():
+    """The interface of a node goes down and up many times a second: the deck answers keys, and what flaps is counted, not listed a hundred times."""
+    with Lab(3, keepalive=25) as lab:
+        lab.warm()
+        with Screen(lab.operator) as screen:
+            deck_in(screen, "--interval", "0.5")
+            flap = lab.host("n2").popen(["sh", "-c", "while :; do ip link set wg0 down; sleep 0.05; ip link set wg0 up; sleep 0.05; done"])
+            try:
+                screen.wait(r"n2", 10)
+                for key in "23456123456":
+                    before = screen.text()
+                    screen.press(key)
+                    screen.wait_change(before, 2)
+                time.sleep(3)                       # what is tested is what comes of three seconds of this
+                screen.press("6")
+                assert len(re.findall(r"interface-down", screen.text())) < 8, screen.text()
+            finally:
+                flap.kill()
+                flap.wait()
+            lab.link_up("n2")
+            leave(screen)
+
+
+# ---- questions ------------------------------------------------------------------------------------------------------
+
+def mesh_of(lab, user="root"):
+    return lab.operator.read("/root/mesh.conf").replace("root@", f"{user}@")
+
+
+@timeout(120)
+def test_unknown_host_key_is_asked_and_accepted():
+    with Lab(3, keepalive=25) as lab:
+        lab.warm()
+        o = lab.operator
+        o.write("/root/ask.conf", re.sub(r"(?m)^\s*StrictHostKeyChecking.*$", "StrictHostKeyChecking ask", o.read("/root/.ssh/config")), 0o600)
+        known = o.read("/root/.ssh/known_hosts")
+        o.write("/root/.ssh/known_hosts", "".join(line + "\n" for line in known.splitlines() if lab.host("n2").address not in line and "n2" not in line), 0o600)
+        with Screen(o) as screen:
+            deck_in(screen, "-F", "/root/ask.conf", wait=None)
+            screen.wait(r"SHA256:")
+            text = screen.wait(r"n2")
+            assert "yes" in text, f"the dialog does not say what to answer:\n{text}"
+            screen.type("yes\n")
+            screen.wait(r"SHA256:", gone=True)
+            screen.wait(WELL)
+            leave(screen)
+        assert lab.host("n2").address in o.read("/root/.ssh/known_hosts") or "n2" in o.read("/root/.ssh/known_hosts")
+
+
+@timeout(120)
+def test_password_is_asked_in_the_deck_and_never_shown():
+    with Lab(2, keepalive=25) as lab:
+        lab.warm()
+        lab.operator.write("/root/pw.conf", mesh_of(lab, "pw"))
+        with Screen(lab.operator) as screen:
+            deck_in(screen, "-m", "/root/pw.conf", wait=None)
+            for _ in range(4):               # two nodes; each is asked for login and for sudo
+                text = screen.wait(r"[Pp]assword|" + WELL, 30)
+                if re.search(WELL, text) and not re.search(r"[Pp]assword", text):
+                    break
+                screen.type("lab")
+                assert not re.search(r"\blab\b", re.sub(r"lab\s+[✔?]|^ lab.*$", "", screen.text(), flags=re.M)), screen.text()
+                before = screen.text()
+                screen.press("Enter")
+                screen.wait_change(before)
+            screen.wait(WELL, 30)
+            leave(screen)
+            assert "secret" not in screen.text(history=True)
+
+
+@timeout(120)
+def test_shell_on_a_node_and_back():
+    with Lab(2, keepalive=25) as lab:
+        lab.warm()
+        with Screen(lab.operator) as screen:
+            deck_in(screen)
+            screen.type(":shell n2\n")
+            screen.wait(r"n2[^\n]*[#$] ?$")
+            screen.type("echo on-$(hostname)\n")
+            screen.wait(r"^on-n2")
+            assert screen.flag("alternate_on") == "0" and screen.flag("mouse_any_flag") == "0"
+            screen.type("exit\n")
+            screen.wait(WELL)
+            screen.press("2")
+            screen.wait(r"hear")
+            leave(screen)
+
+
+# ---- life ------------------------------------------------------------------------------------------------------------
+
+SCREENS = ["overview", "matrix", "links", "map", "faults", "events", "help", ":node n1", ":link n1 n2"]
+
+
+def go_to(screen, name):
+    if name == "help":
+        screen.press("?")
+    elif name.startswith(":"):
+        screen.type(name + "\n")
+    else:
+        screen.press(str(SCREENS.index(name) + 1))
+
+
+@timeout(150)
+def test_signals_leave_the_terminal_sane_on_every_screen():
+    with Lab(2, keepalive=25) as lab:
+        lab.warm()
+        with Screen(lab.operator) as screen:
+            for name in SCREENS:
+                for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGSEGV):
+                    if number == signal.SIGHUP and name not in ("overview", ":link n1 n2"):
+                        continue
+                    about = f"{number.name} on {name}"
+                    screen.shell("ulimit -c 0")
+                    deck_in(screen)
+                    before = screen.text()
+                    go_to(screen, name)
+                    if name != "overview":
+                        screen.wait_change(before)
+                    pids = processes_of(lab.operator, "wgdeck")
+                    assert pids, about
+                    for pid in pids:
+                        os.kill(pid, number)
+                    screen.assert_sane(about)
+                    assert not processes_of(lab.operator, "wgdeck"), about
+
+
+@timeout(120)
+def test_suspend_and_foreground_on_every_screen():
+    with Lab(2, keepalive=25) as lab:
+        lab.warm()
+        with Screen(lab.operator) as screen:
+            deck_in(screen)
+            for name in SCREENS:
+                go_to(screen, name)
+                text = screen.wait(r"prod|lab")
+                screen.press("C-z")
+                screen.wait(r"Stopped")
+                screen.assert_sane(f"^Z on {name}")
+                screen.type("fg\n")
+                screen.wait(r"Stopped", gone=True)
+                screen.wait(WELL)
+                assert screen.flag("alternate_on") == "1", text
+                screen.press("1")
+            leave(screen)
+
+
+@timeout(90)
+def test_kill_of_the_terminal_leaves_no_process():
+    with Lab(2, keepalive=25) as lab:
+        lab.warm()
+        with Screen(lab.operator) as screen:
+            deck_in(screen)
+            screen.kill_pane()
+            end = time.monotonic() + 10
+            while processes_of(lab.operator, "wgdeck") or processes_of(lab.operator, "ssh"):
+                assert time.monotonic() < end, lab.operator.processes()
+                time.sleep(0.05)
+
+
+@timeout(90)
+def test_resized_constantly():
+    with Screen(columns=80, rows=24, argv=replay("--speed", "20", INCIDENT)) as screen:
+        screen.wait(r"REPLAY")
+        sizes = [(20, 5), (200, 60), (60, 16), (1, 1), (80, 2), (400, 100), (3, 50), (80, 24)]
+        for i in range(6 * len(sizes)):
+            screen.resize(*sizes[i % len(sizes)])
+            if i % 4 == 0:
+                screen.press(str(i // 4 % 6 + 1))
+        assert screen.alive(), screen.text()
+        screen.resize(80, 24)
+        screen.press("2")
+        screen.wait(r"hear")
+        screen.press("1")
+        screen.wait(r"REPLAY")
+
+
+# ---- what a terminal can lack ----------------------------------------------------------------------------------------
+
+def test_dumb_and_unknown_terminals_are_refused_with_what_to_use_instead():
+    for term in ("dumb", "nonsense", ""):
+        with Screen(term="xterm") as screen:
+            text = screen.shell(f"TERM={term} {PROGRAM} replay {INCIDENT}; echo status=$?")
+            assert "status -w" in re.sub(r"\s+", " ", text) and "status=1" in text, f"TERM={term!r}:\n{text}"
+            screen.assert_sane(f"TERM={term!r}")
+    with Screen() as screen:
+        text = screen.shell(f"{PROGRAM} replay {INCIDENT} </dev/null | head -c 300")
+        assert "\x1b" not in text, text
+
+
+def test_colours_and_charsets():
+    for setting, wanted in (({}, True), ({"NO_COLOR": "1"}, False)):
+        with Screen(env=setting, argv=replay(INCIDENT)) as screen:
+            screen.wait(r"REPLAY")
+            coloured = re.search(r"\x1b\[[0-9;]*(3[1-7]|38|4[1-7]|48|9[1-7])[;m]", screen.colours())
+            assert bool(coloured) == wanted, f"{setting}: {screen.colours()!r}"
+    for options in ({"utf8": False}, {"env": {"LC_ALL": "POSIX"}}):
+        with Screen(argv=replay(INCIDENT), **options) as screen:
+            for key in "123456?":
+                screen.press(key)
+                time.sleep(0.2)
+                text = screen.wait(r"REPLAY")
+                assert text.isascii(), f"{options} {key}: {[c for c in text if not c.isascii()]}\n{text}"
+    with Screen(argv=replay("--ascii", INCIDENT)) as screen:
+        assert screen.wait(r"REPLAY").isascii()
+
+
+def test_other_terminals():
+    """From the smallest that has a cursor to the ones people have."""
+    for term in ("vt100", "linux", "screen", "xterm", "xterm-256color", "rxvt"):
+        with Screen(term=term, argv=replay(INCIDENT)) as screen:
+            screen.wait(r"REPLAY")
+            screen.press("2")
+            screen.wait(r"hear")
+            assert screen.alive(), term
+
+
+# ---- without hosts ---------------------------------------------------------------------------------------------------
+
+def test_replay_without_file_without_root_on_the_static_program():
+    machine = os.uname().machine
+    static = f"{PROGRAM}-{machine}"
+    with Screen(argv=["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "env", "-i", "TERM=tmux-256color", "LANG=C.UTF-8", "HOME=/nonexistent",
+                      static, "replay"]) as screen:
+        screen.wait(r"prod")
+        screen.wait(r"REPLAY")
+        screen.wait(r"9 of 9|9/9")
+        screen.press("2")
+        screen.wait(r"nyc-db")
+        screen.press("C-c")
+        assert_ended(screen)
+
+
+def assert_ended(screen, seconds=10):
+    end = time.monotonic() + seconds
+    while screen.alive():
+        assert time.monotonic() < end, f"still there:\n{screen.text()}"
+        time.sleep(0.02)
