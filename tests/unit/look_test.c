@@ -457,6 +457,95 @@ static void test_session_failure(void **state)
     end();
 }
 
+/* While it is held, nothing is written; then all comes in its order. */
+
+static void test_held_readings_wait(void **state)
+{
+    (void)state;
+    begin(LOOK_AUTO, 2);
+    say("wgdeck helper /x\n" ANSWER(1), 64);
+    look_hold(look, true);
+    say("{\"id\":1,\"event\":\"change\",\"change\":{\"hostname\":\"n2\"}}\n{\"id\":1,\"event\":\"ch", 5);
+    say("ange\",\"change\":{\"hostname\":\"n3\"}}\n{\"id\":1,", 100);
+    assert_string_equal(seen()->hostname, "n1");
+    assert_int_equal(changes, 1);
+    look_hold(look, false);
+    assert_string_equal(seen()->hostname, "n3");
+    assert_int_equal(changes, 3);
+    say("\"event\":\"change\",\"change\":{\"hostname\":\"n4\"}}\n", 7);
+    assert_string_equal(seen()->hostname, "n4");
+    end();
+}
+
+static void test_held_failures_wait(void **state)
+{
+    (void)state;
+    begin(LOOK_AUTO, 2);
+    say("wgdeck helper /x\n" ANSWER(1), 64);
+    look_hold(look, true);
+    say("{\"id\":1,\"event\":\"change\",\"change\":{\"hostname\":5}}\n", 64); /* asks for a cancel of what is over by then */
+    say_end(-1, "connection to n1 lost");
+    fake.events->failed(fake.context, (struct fanout_session *)(void *)&fake, FAILURE_LOST, "connection to n1 lost");
+    look_refresh(look);
+    fake.events->open(fake.context, (struct fanout_session *)(void *)&fake);
+    assert_int_equal(seen()->reach, REACH_OK);
+    assert_int_equal(fake.count, 1);
+    look_hold(look, false);
+    assert_int_equal(seen()->reach, REACH_FAILED);
+    assert_non_null(strstr(seen()->error, "lost"));
+    assert_false(fake.requests[0].cancelled); /* it was over: to cancel it would be a use after free */
+    assert_int_equal(fake.count, 2);          /* and the new connection is used */
+    assert_true(changes >= 3);
+    say("wgdeck helper /x\n" ANSWER(2), 64);
+    assert_int_equal(seen()->reach, REACH_OK);
+    end();
+}
+
+static void test_held_bare_look(void **state)
+{
+    (void)state;
+    begin(LOOK_BARE, 2);
+    look_hold(look, true);
+    say("wgdeck bare 1\nwgdeck error out of order\n", 9);
+    say_end(1, NULL);
+    assert_int_equal(seen()->reach, REACH_UNKNOWN);
+    look_hold(look, false);
+    assert_failed(REACH_FAILED, "out of order");
+    look_hold(look, true);
+    look_free(look); /* nothing that waits is left behind */
+    look = NULL;
+}
+
+static void test_held_flood_is_cut_off(void **state)
+{
+    (void)state;
+    begin(LOOK_AUTO, 2);
+    say("wgdeck helper /x\n" ANSWER(1), 64);
+    look_hold(look, true);
+    char *block = mem_alloc(1 << 20, 1);
+    memset(block, 'x', (1 << 20) - 1);
+    for (int i = 0; i < 40; i++)
+        say(block, SIZE_MAX);
+    free(block);
+    look_hold(look, false);
+    assert_failed(REACH_GARBLED, "more than 32 MiB");
+    assert_true(last()->cancelled);
+    end();
+}
+
+static void test_another_interval(void **state)
+{
+    (void)state;
+    begin(LOOK_AUTO, 2);
+    say("wgdeck helper /x\n" ANSWER(1), 64);
+    look_set_every(look, 5);
+    assert_non_null(strstr(buf_text(&last()->written), "\"every\":5"));
+    assert_int_equal(fake.count, 1);
+    say(ANSWER(2), 64);
+    assert_int_equal(changes, 2);
+    end();
+}
+
 static int set_up(void **state)
 {
     static const char *const targets[] = {"root@n1"};
@@ -498,6 +587,11 @@ int main(void)
         cmocka_unit_test(test_failures_are_one_line_of_that_node),
         cmocka_unit_test(test_floods_are_cut_off), cmocka_unit_test(test_answers_together_are_bounded),
         cmocka_unit_test(test_session_failure),
+        cmocka_unit_test(test_held_readings_wait),
+        cmocka_unit_test(test_held_failures_wait),
+        cmocka_unit_test(test_held_bare_look),
+        cmocka_unit_test(test_held_flood_is_cut_off),
+        cmocka_unit_test(test_another_interval),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
