@@ -53,7 +53,8 @@ struct observed_config {
     uint32_t mode, folder_mode;   /* permission bits; owner must be root: owner_other says otherwise */
     bool owner_other;
     char *error;                  /* could not be read or parsed; then the rest is empty; owned */
-    struct device device;
+    struct device device;         /* without rows when rows_as_running: ask observation_saved */
+    bool rows_as_running;         /* its rows are those of the running interface, but for what these count */
     char **endpoint_hosts;        /* as in wgquick.h, per row; may be NULL as a whole; owned */
     struct prefix *addresses;
     size_t address_count;
@@ -138,6 +139,12 @@ bool observation_equal(const struct observation *a, const struct observation *b,
 const struct device *observation_device(const struct observation *observation, const char *name);
 const struct observed_link *observation_link(const struct observation *observation, const char *name);
 const struct observed_config *observation_config(const struct observation *observation, const char *interface);
+/* The saved interface with its rows, wherever these are kept; of a row only key, endpoint, keepalive, preshared key and prefixes are saved. */
+const struct device *observation_saved(const struct observation *observation, const struct observed_config *config);
+/* Saved rows that are like the running ones are not kept twice. Everything in wgdeck/observed.h takes both forms, and means the same by both.
+ * unpack: before rows are changed by hand. */
+void observation_pack(struct observation *observation);
+void observation_unpack(struct observation *observation);
 const struct observed_route *observation_route(const struct observation *observation, const struct address *to);
 /* Moves what was read of a wg-quick file into CONFIG (whose path, modes and error stay); WGQUICK is empty after. */
 struct wgquick;
@@ -157,7 +164,7 @@ int observation_from_json(const cJSON *object, bool trusted, struct observation 
 /* Changes: an object with only what differs (a row that did not change costs no byte), and its merging into the older reading.
  * Returns true if anything but node_time differs. */
 bool observation_change_to_json(const struct observation *before, const struct observation *now, struct json *json, const char *key);
-/* Keeps the deck's fields. On an error OBSERVATION is cleared (half merged it would mislead): ask for a whole reading. */
+/* Keeps the deck's fields; a packed one stays so where it can. On an error OBSERVATION is cleared (half merged it would mislead): ask for a whole reading. */
 int observation_merge(struct observation *observation, const cJSON *change, struct err *err);
 
 /* The answer of a bare look: sections as src/node/bare.sh prints them (their format is documented there). */

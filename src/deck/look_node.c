@@ -90,6 +90,7 @@ static void take_whole(struct look_node *node, struct observation *observation, 
     free(observation->dialled);
     observation->dialled = mem_text(address);
     look_node_changing(node, false);
+    observation_pack(observation);
     observation_replace(seen(node), observation);
 }
 

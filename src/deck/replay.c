@@ -188,6 +188,7 @@ static int apply(struct recording *recording, const cJSON *line, struct err *err
         struct observation fresh = {0};
         if (observation_from_json(whole, true, &fresh, err))
             return -1;
+        observation_pack(&fresh);
         observation_replace(seen, &fresh);
         return 0;
     }

@@ -41,8 +41,8 @@ const struct device_peer *adopt_row(const struct adopt *adopt, size_t a, size_t 
 const struct device_peer *adopt_saved_row(const struct adopt *adopt, size_t a, size_t b, const char **host)
 {
     const struct adopt_node *one = &adopt->nodes[a], *two = &adopt->nodes[b];
-    const struct device_peer *row = a != b && one->config && two->has_key ? device_find_peer(&one->config->device, &two->key) : NULL;
-    *host = row && one->config->endpoint_hosts ? one->config->endpoint_hosts[row - one->config->device.peers] : NULL;
+    const struct device_peer *row = a != b && one->config && two->has_key ? device_find_peer(observation_saved(one->seen, one->config), &two->key) : NULL;
+    *host = row && one->config->endpoint_hosts ? one->config->endpoint_hosts[row - observation_saved(one->seen, one->config)->peers] : NULL;
     return row;
 }
 

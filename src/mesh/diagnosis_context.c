@@ -157,6 +157,7 @@ static void fill_view(struct context *context, size_t index)
     view->config = answered ? observation_config(view->seen, view->interface_name) : NULL;
     if (view->config && view->config->error)
         view->config = NULL;
+    view->saved = view->config ? observation_saved(view->seen, view->config) : NULL;
     view->looked = was_looked_at(view);
     find_earlier(context, view, index);
     find_places(view);
@@ -321,7 +322,7 @@ static void find_all_targets(struct context *context)
         free(view->targets);
         free(view->saved_targets);
         view->targets = view->device ? find_targets(context, view->device) : NULL;
-        view->saved_targets = view->config ? find_targets(context, &view->config->device) : NULL;
+        view->saved_targets = view->saved ? find_targets(context, view->saved) : NULL;
     }
 }
 

@@ -46,7 +46,7 @@ static bool has_endpoint_somewhere(const struct context *context, size_t node)
         if (!saved)
             continue;
         const struct observed_config *config = context->views[i].config;
-        size_t row = (size_t)(saved - config->device.peers);
+        size_t row = (size_t)(saved - context->views[i].saved->peers);
         if (saved->endpoint.address.family || (config->endpoint_hosts && config->endpoint_hosts[row]))
             return true;
     }

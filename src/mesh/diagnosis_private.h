@@ -41,6 +41,7 @@ struct node_view {
     const struct counted_device *device_earlier;
     const struct observed_link *interface;
     const struct observed_config *config; /* saved and readable, or NULL */
+    const struct device *saved;           /* its interface with the rows, or NULL */
     const char *interface_name;           /* never NULL */
     bool looked;                          /* its rows could be read: what is not there is not there */
     bool has_key, key_guessed;            /* guessed: from the rows of others */

@@ -198,7 +198,7 @@ static void name_interface_absent(struct context *context, size_t node)
     for (size_t i = 0; i < view->seen->device_count; i++)
         fault_evidence(context, index, "%s: has the WireGuard interface %s", view->name, view->seen->devices[i].name);
     if (view->config)
-        fault_evidence(context, index, "%s: %s is saved with %zu rows", view->name, view->config->path, view->config->device.peer_count);
+        fault_evidence(context, index, "%s: %s is saved with %zu rows", view->name, view->config->path, view->saved->peer_count);
     if (!view->seen->kernel_has_wireguard)
         fault_evidence(context, index, "%s: its kernel has no WireGuard module", view->name);
     stop(context, node);

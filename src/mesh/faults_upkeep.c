@@ -118,7 +118,7 @@ static void report_alone(struct drift *drift, const struct device_peer *row, boo
 static void compare_with_saved(struct drift *drift)
 {
     const struct node_view *view = &drift->context->views[drift->node];
-    const struct device *running = view->device, *saved = &view->config->device;
+    const struct device *running = view->device, *saved = view->saved;
     size_t r = 0, s = 0;
     while (r < running->peer_count || s < saved->peer_count) {
         int order = r == running->peer_count ? 1 : s == saved->peer_count ? -1 : key_compare(&running->peers[r].public_key, &saved->peers[s].public_key);
@@ -134,10 +134,11 @@ static void compare_with_saved(struct drift *drift)
             report_alone(drift, &saved->peers[s++], false);
         }
     }
-    if (!view->key_named && !key_is_zero(&saved->public_key) && key_compare(&running->public_key, &saved->public_key) != 0)
+    const struct device *file = &view->config->device;
+    if (!view->key_named && !key_is_zero(&file->public_key) && key_compare(&running->public_key, &file->public_key) != 0)
         add_line(drift, "the private key that runs is not the saved one");
-    if (saved->fwmark && running->fwmark != saved->fwmark)
-        add_line(drift, "fwmark 0x%x runs, 0x%x is saved", running->fwmark, saved->fwmark);
+    if (file->fwmark && running->fwmark != file->fwmark)
+        add_line(drift, "fwmark 0x%x runs, 0x%x is saved", running->fwmark, file->fwmark);
 }
 
 static bool mtu_is_named(const struct context *context, size_t node)

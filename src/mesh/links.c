@@ -131,7 +131,7 @@ static void mark_all(struct context *context)
             if (target != NONE)
                 mark(context, i, target);
         }
-        for (size_t r = 0; view->config && r < view->config->device.peer_count; r++)
+        for (size_t r = 0; view->saved && r < view->saved->peer_count; r++)
             if (view->saved_targets[r] != TARGET_NONE)
                 mark(context, i, view->saved_targets[r] & ~TARGET_OLD);
         for (size_t k = i + 1; k < context->count; k++)
@@ -210,11 +210,11 @@ static void fill_running(struct context *context, size_t holder)
 static void fill_saved(struct context *context, size_t holder)
 {
     const struct node_view *view = &context->views[holder];
-    for (size_t r = 0; view->config && r < view->config->device.peer_count; r++) {
+    for (size_t r = 0; view->saved && r < view->saved->peer_count; r++) {
         uint32_t target = view->saved_targets[r];
         struct pair *pair = target == TARGET_NONE || (target & TARGET_OLD) || target == holder ? NULL : pair_of(context, holder, target);
         if (pair)
-            end_of(pair, holder)->saved = &view->config->device.peers[r];
+            end_of(pair, holder)->saved = &view->saved->peers[r];
     }
 }
 

@@ -37,9 +37,22 @@ void observation_copy(struct observation *to, const struct observation *from)
     shape_copy(&observation_shape, to, from);
 }
 
+static bool same_settings(const struct observation *one, const struct observation *two)
+{
+    struct observation copy_one = {0}, copy_two = {0};
+    if (one->reach != two->reach)
+        return false;
+    one = observation_unpacked(one, &copy_one);
+    two = observation_unpacked(two, &copy_two);
+    bool same = shape_same_settings(&observation_shape, one, two);
+    observation_clear(&copy_one);
+    observation_clear(&copy_two);
+    return same;
+}
+
 void observation_replace(struct observation *observation, struct observation *fresh)
 {
-    uint64_t serial = observation->serial + !shape_same_settings(&observation_shape, observation, fresh);
+    uint64_t serial = observation->serial + !same_settings(observation, fresh);
     observation_clear(observation);
     *observation = *fresh;
     observation->serial = serial;
@@ -53,12 +66,17 @@ void observation_sort(struct observation *observation)
 
 bool observation_equal(const struct observation *a, const struct observation *b, bool with_deck_fields)
 {
-    for (size_t i = 0; i < observation_shape.field_count; i++) {
+    struct observation copy_a = {0}, copy_b = {0};
+    bool equal = true;
+    a = observation_unpacked(a, &copy_a);
+    b = observation_unpacked(b, &copy_b);
+    for (size_t i = 0; equal && i < observation_shape.field_count; i++) {
         const struct field *field = &observation_shape.fields[i];
-        if ((with_deck_fields || !field->deck) && !field_equal(field, a, b))
-            return false;
+        equal = (field->deck && !with_deck_fields) || field_equal(field, a, b);
     }
-    return true;
+    observation_clear(&copy_a);
+    observation_clear(&copy_b);
+    return equal;
 }
 
 const struct device *observation_device(const struct observation *observation, const char *name)

@@ -111,9 +111,14 @@ static bool write_members(const struct shape *shape, const void *before, const v
 
 bool observation_change_to_json(const struct observation *before, const struct observation *now, struct json *json, const char *key)
 {
+    struct observation copy_before = {0}, copy_now = {0};
+    before = observation_unpacked(before, &copy_before);
+    now = observation_unpacked(now, &copy_now);
     json_object(json, key);
     bool changed = write_members(&observation_shape, before, now, json);
     json_object_end(json);
+    observation_clear(&copy_before);
+    observation_clear(&copy_now);
     return changed;
 }
 
@@ -269,10 +274,16 @@ static int merge_members(struct reader *reader, const struct shape *shape, void 
 int observation_merge(struct observation *observation, const cJSON *change, struct err *err)
 {
     struct reader reader = {.trusted = false, .err = err};
+    bool packed = observation_is_packed(observation);
+    if (observation_merge_counts(observation, change))
+        return 0;
+    observation_unpack(observation);
     observation_sort(observation);
     int result = merge_members(&reader, &observation_shape, observation, change);
     bool good = result == 0 && observation_fits(observation, err);
     observation->serial += reader.changed || !good;
+    if (good && packed)
+        observation_pack(observation);
     if (good)
         return 0;
     observation_clear(observation); /* half merged it would be wrong without saying so */

@@ -36,6 +36,7 @@ static void hide_device(const struct hiding *hiding, struct device *device)
 
 void observation_hide_keys(struct observation *observation, const char *salt)
 {
+    observation_unpack(observation);
     struct hiding hiding;
     crypto_generichash(hiding.secret, sizeof hiding.secret, (const unsigned char *)salt, strlen(salt), NULL, 0);
     for (size_t i = 0; i < observation->device_count; i++)

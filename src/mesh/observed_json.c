@@ -174,10 +174,13 @@ void shape_write(const struct shape *shape, const void *base, bool with_deck_fie
 
 void observation_to_json(const struct observation *observation, bool with_deck_fields, struct json *json, const char *key)
 {
+    struct observation copy = {0};
+    observation = observation_unpacked(observation, &copy);
     json_object(json, key);
     json_number(json, "schema", 1);
     shape_write(&observation_shape, observation, with_deck_fields, json);
     json_object_end(json);
+    observation_clear(&copy);
 }
 
 /* In */

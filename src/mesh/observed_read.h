@@ -20,6 +20,9 @@ const struct field *shape_field(const struct shape *shape, const char *name, siz
 /* Not more rows and items than an observation may hold? Changes could add to it for ever. Else err. */
 bool observation_fits(const struct observation *observation, struct err *err);
 
+/* A change of counters only, into rows that are there. False: it is not, or some number of it is unusual; what was taken of it is in the change. */
+bool observation_merge_counts(struct observation *observation, const cJSON *change);
+
 /* Writing: one member, whatever its value; all members that are not absent. */
 void field_write(const struct field *field, const void *base, struct json *json, const char *key);
 void shape_write(const struct shape *shape, const void *base, bool with_deck_fields, struct json *json);

@@ -54,6 +54,10 @@ struct shape {
 
 extern const struct shape observation_shape;
 
+/* OBSERVATION itself, or COPY made of it (to be cleared) when it is packed. */
+const struct observation *observation_unpacked(const struct observation *observation, struct observation *copy);
+bool observation_is_packed(const struct observation *observation);
+
 void *field_at(const struct field *field, void *base);
 const void *field_in(const struct field *field, const void *base);
 void *field_items(const struct field *field, const void *base);  /* of a list */

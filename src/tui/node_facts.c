@@ -191,7 +191,7 @@ static void add_saved(const struct fact_source *from, struct buf *buf)
     if (config->error)
         add_shown(from, config->error, buf);
     else
-        words_many(config->device.peer_count, "row", "rows", buf);
+        words_many(observation_saved(from->seen, config)->peer_count, "row", "rows", buf);
 }
 
 static void add_system(const struct fact_source *from, struct buf *buf)

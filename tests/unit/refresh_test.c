@@ -165,6 +165,8 @@ static void arrive(struct run *run, size_t node, struct observation *fresh)
 {
     struct observation *seen = &run->world.now->nodes[node];
     observation_sort(fresh);
+    if (now_and_then(run, 2))
+        observation_pack(fresh);
     if (seen->reach != REACH_OK || fresh->reach != REACH_OK || now_and_then(run, 2)) {
         observation_replace(seen, fresh);
         return;
@@ -247,6 +249,7 @@ static void step(struct run *run)
     for (size_t i = 0; i < run->world.count; i++) {
         struct observation fresh, *seen = &run->world.now->nodes[i];
         observation_copy(&fresh, seen);
+        observation_unpack(&fresh);
         fresh.at += seconds * CLOCK_SECOND;
         if (fresh.reach == REACH_OK) {
             fresh.node_time += seconds * CLOCK_SECOND;
@@ -405,6 +408,57 @@ static void test_refresh(void **state)
     assert_in_range(run.gave_up - run.gave_up_settings - run.gave_up_in_vain, 200, SIZE_MAX);
 }
 
+static char *judged(const struct world *world)
+{
+    struct buf buf = BUF_EMPTY;
+    struct json json = json_begin(&buf);
+    struct diagnosis *diagnosis = diagnose(world->mesh, world->now, world->before);
+    diagnosis_to_json(world->mesh, world->now, diagnosis, &json);
+    diagnosis_free(diagnosis);
+    return buf_take(&buf);
+}
+
+static char *told(const struct world *world)
+{
+    struct buf buf = BUF_EMPTY;
+    struct json json = json_begin(&buf);
+    json_list(&json, NULL);
+    for (size_t i = 0; i < world->count; i++)
+        observation_to_json(&world->now->nodes[i], true, &json, NULL);
+    json_list_end(&json);
+    return buf_take(&buf);
+}
+
+/* Packed readings mean what unpacked ones do. */
+static void test_packed(void **state)
+{
+    (void)state;
+    struct run run = {.chance = {.state = 9}};
+    size_t packed = 0;
+    for (int round = 0; round < 300; round++) {
+        run.world = world_new(2 + chance_below(&run.chance, 6), now_and_then(&run, 2));
+        for (size_t i = chance_below(&run.chance, 6); i > 0; i--)
+            makers[chance_below(&run.chance, COUNT_OF(makers))](&run);
+        world_sort(&run.world);
+        char *judged_before = judged(&run.world), *told_before = told(&run.world);
+        for (size_t i = 0; i < run.world.count; i++) {
+            struct observation *seen = &run.world.now->nodes[i];
+            observation_pack(seen);
+            packed += seen->configs[0].rows_as_running;
+            assert_true(!seen->configs[0].rows_as_running || !seen->configs[0].device.peers);
+        }
+        char *judged_after = judged(&run.world), *told_after = told(&run.world);
+        assert_string_equal(judged_after, judged_before);
+        assert_string_equal(told_after, told_before);
+        free(judged_before);
+        free(told_before);
+        free(judged_after);
+        free(told_after);
+        world_free(&run.world);
+    }
+    assert_in_range(packed, 300, 2000);
+}
+
 /* A healthy mesh with traffic, also of links that rest now and then, is never diagnosed anew. */
 static void test_healthy_stands(void **state)
 {
@@ -433,6 +487,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refresh),
+        cmocka_unit_test(test_packed),
         cmocka_unit_test(test_healthy_stands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
