@@ -45,7 +45,7 @@ void entry_free(struct entry *entry)
 
 static bool same_text(const char *a, const char *b)
 {
-    return a == b || (a && b && !strcmp(a, b));
+    return !strcmp(a ? a : "", b ? b : "");
 }
 
 bool events_same(const struct event *a, const struct event *b)

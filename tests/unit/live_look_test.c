@@ -310,6 +310,8 @@ static void test_flapping_stays_bounded(void **unused)
         answer(1);
         turn();
     }
+    for (size_t i = 0; getenv("SHOW") && i < event_log_count(live_events(live)) && i < 20; i++)
+        print_message("%u x %s\n", event_log_get(live_events(live), i)->times, event_log_get(live_events(live), i)->text);
     assert_true(event_log_count(live_events(live)) < 20);
     bool counted = false;
     for (size_t i = 0; i < event_log_count(live_events(live)); i++)
