@@ -23,15 +23,20 @@ static const struct table_column *column_of(const struct table *table, const str
     return &table->list->columns[layout->columns[i]];
 }
 
-/* A sentence: it has no limit, gets what the others leave, and gives way in a narrow terminal before they are dropped for it. */
+/* A sentence: it has no limit, gets what the others leave, and gives way in a narrow terminal before they are dropped for it; the more it has to
+ * say, the less. */
 static bool is_sentence(const struct table_column *column)
 {
     return column->width && !column->most && !column->right;
 }
 
-static int least_width(const struct table_column *column, bool leads, int title, int want, int columns)
+static int least_width(const struct table_column *column, bool leads, int title, int want, int full, int columns)
 {
-    int least = column->width ? column->width : want, share = leads ? columns * 3 / 5 : columns * 3 / 10;
+    int least = column->width ? column->width : want, share = columns * 3 / 10, larger = columns * 9 / 20;
+    if (leads)
+        share = columns * 3 / 5;
+    else if (full > share)
+        share = full < larger ? full : larger;
     if (is_sentence(column) && least > share)
         least = share;
     if (least < title)
@@ -59,7 +64,7 @@ static void measure(struct table *table, const struct scene *scene, struct layou
             want = column->most > title ? column->most : title;
         table->widths[layout->columns[i]] = layout->full[i] = want;
         layout->widths[i] = want = want > column->width ? want : column->width;
-        layout->least[i] = least_width(column, i == 0, title, want, table->width);
+        layout->least[i] = least_width(column, i == 0, title, want, layout->full[i], table->width);
     }
     buf_free(&buf);
 }
