@@ -7,13 +7,13 @@
 """
 import os
 import re
-import signal
 import shutil
 import subprocess
 import tempfile
 import time
 
 PROMPT = "shell$ "
+WAITING = r"^(.*[^ ])?shell\$ ?$"     # tmux gives no spaces at the end of a line
 WAIT = 15 * (3 if os.environ.get("WGDECK_GUEST") else 1)
 
 
@@ -39,7 +39,7 @@ class Screen:
         self.tmux("-f", settings, "-u", "new-session", "-d", "-s", "s", "-x", str(columns), "-y", str(rows), *command,
                   env={**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8"})
         if not argv:
-            self.wait(re.escape(PROMPT))
+            self.wait(WAITING)
 
     def __enter__(self):
         return self
@@ -142,7 +142,7 @@ class Screen:
 
     def assert_sane(self, about):
         """After a program has ended: the prompt is there, and the terminal as a shell wants it."""
-        self.wait(r"^(.*[^ ])?" + re.escape(PROMPT) + r"$")
+        self.wait(WAITING)
         wrong = [f"{name} is {found}, not {wanted}" for name, wanted in
                  (("alternate_on", "0"), ("cursor_flag", "1"), ("mouse_any_flag", "0"), ("keypad_cursor_flag", "0"))
                  if (found := self.flag(name)) != wanted]

@@ -110,7 +110,7 @@ def test_flapping_node():
     with Lab(3, keepalive=25) as lab:
         lab.warm()
         with Screen(lab.operator) as screen:
-            deck_in(screen, "--interval", "0.5")
+            deck_in(screen, "tui", "--interval", "0.5")
             flap = lab.host("n2").popen(["sh", "-c", "while :; do ip link set wg0 down; sleep 0.05; ip link set wg0 up; sleep 0.05; done"])
             try:
                 screen.wait(r"n2", 10)
@@ -146,8 +146,8 @@ def test_unknown_host_key_is_asked_and_accepted():
             deck_in(screen, "-F", "/root/ask.conf", wait=None)
             screen.wait(r"SHA256:")
             text = screen.wait(r"n2")
-            assert "yes" in text, f"the dialog does not say what to answer:\n{text}"
-            screen.type("yes\n")
+            assert "(y/n)" in text, f"the dialog does not say what to answer:\n{text}"
+            screen.type("y\n")
             screen.wait(r"SHA256:", gone=True)
             screen.wait(WELL)
             leave(screen)
@@ -182,7 +182,7 @@ def test_shell_on_a_node_and_back():
         with Screen(lab.operator) as screen:
             deck_in(screen)
             screen.type(":shell n2\n")
-            screen.wait(r"n2[^\n]*[#$] ?$")
+            screen.wait(r"a shell on n2(.|\n)*[#$] ?$")
             screen.type("echo on-$(hostname)\n")
             screen.wait(r"^on-n2")
             assert screen.flag("alternate_on") == "0" and screen.flag("mouse_any_flag") == "0"
@@ -287,7 +287,7 @@ def test_dumb_and_unknown_terminals_are_refused_with_what_to_use_instead():
     for term in ("dumb", "nonsense", ""):
         with Screen(term="xterm") as screen:
             text = screen.shell(f"TERM={term} {PROGRAM} replay {INCIDENT}; echo status=$?")
-            assert "status -w" in re.sub(r"\s+", " ", text) and "status=1" in text, f"TERM={term!r}:\n{text}"
+            assert "wgdeckstatus-w2" in re.sub(r"\s+", "", text) and "status=3" in text, f"TERM={term!r}:\n{text}"
             screen.assert_sane(f"TERM={term!r}")
     with Screen() as screen:
         text = screen.shell(f"{PROGRAM} replay {INCIDENT} </dev/null | head -c 300")
@@ -342,3 +342,128 @@ def assert_ended(screen, seconds=10):
     while screen.alive():
         assert time.monotonic() < end, f"still there:\n{screen.text()}"
         time.sleep(0.02)
+
+
+# ---- every key of the table --------------------------------------------------------------------------------------------
+
+def actions():
+    """{name: [keys]} from the table of which keymap, help and manual are made."""
+    source = (CHECKOUT / "src/tui/action.h").read_text(encoding="utf-8")
+    return {name: keys.split() for name, keys in re.findall(r'^    X\(\w+, "([^"]+)", "([^"]+)", ', source, re.M)}
+
+
+def tmux_key(word):
+    names = {"esc": "Escape", "space": "Space", "up": "Up", "down": "Down", "left": "Left", "right": "Right", "page-up": "PPage", "page-down": "NPage",
+             "home": "Home", "end": "End", "enter": "Enter", "tab": "Tab"}
+    if word in names:
+        return names[word]
+    if re.fullmatch(r"f\d+", word):
+        return word.upper()
+    return word.replace("ctrl-", "C-")
+
+
+# What the key meets (keys pressed before it) and what it does then: a pattern that comes, or None: the screen
+# changes, be it only its colours.
+CHANGES = None
+EFFECTS = {
+    "help": ("3", r"Keys here|Keys everywhere|Links"), "back": ("3", r"WELL"), "command": ("", r"^:"), "filter": ("3", r"^filter:"), "filter-not": ("3", r"^hide:"),
+    "next": ("3", CHANGES), "previous": ("3G", CHANGES), "faults-only": ("3", r"faults only"), "up": ("3G", CHANGES), "down": ("3", CHANGES), "left": ("2ll", CHANGES),
+    "right": ("2", CHANGES), "page-up": ("3G", CHANGES), "page-down": ("3", CHANGES), "first": ("3G", CHANGES), "last": ("3", CHANGES), "enter": ("3", r"row for the other"),
+    "pane": ("", CHANGES), "mark": ("3", CHANGES), "sort": ("3", r"sorted by"), "sort-invert": ("3", CHANGES), "columns": ("3", r"^:columns"), "group": ("2", CHANGES),
+    "overview": ("3", r"WELL"), "matrix": ("", r"hear"), "links": ("", r"A→B"), "map": ("", r"─ fra ─"), "faults": ("", r"SEVERITY|Evidence|What to do"), "events": ("", r"TIME"),
+    "refresh": ("", CHANGES), "freeze": ("", r"goes on|go on|paused"), "slower": ("", r"x2|speed 2"), "faster": ("", r"x0\.5|speed 0\.5"), "step": ("", CHANGES), "step-back": ("", CHANGES),
+    "copy": ("3", r"copied|clipboard"), "save": ("3", r"^save as"), "shell": ("", r"replay|recording|shell|ssh"), "privacy": ("", r"node-1"), "theme": ("", r"theme \w+"),
+}
+
+
+def press_one(screen, before, key, effect):
+    """One key on a fresh deck over the incident, which stands still."""
+    screen.wait(r"NOT WELL")
+    screen.wait(r"paused")                # --at stands still
+    for k in before:
+        screen.press(k)
+    stable = None
+    while stable != (stable := screen.colours()):
+        time.sleep(0.1)
+    if effect is not None:
+        assert not re.search(effect, screen.text(), re.M) or key in ("z", "$", "F9"), f"{effect!r} is there before {key!r} is pressed:\n{screen.text()}"
+    screen.press(tmux_key(key))
+    if effect is not None:
+        screen.wait(effect, 5)
+        return
+    end = time.monotonic() + 5
+    while screen.colours() == stable:
+        assert time.monotonic() < end, f"{key!r} changes nothing:\n{screen.text()}"
+        time.sleep(0.03)
+
+
+def every_key(part):
+    """The keys of every third action."""
+    special = {"quit", "quit-keep", "redraw", "suspend"}       # see below
+    table = actions()
+    assert len(table) > 40, "the table of actions was not understood"
+    missing = set(table) - set(EFFECTS) - special
+    assert not missing, f"no test presses the keys of {', '.join(sorted(missing))}: say in EFFECTS what they do"
+    for name in [n for n in table if n not in special][part::3]:
+        for key in table[name]:
+            with Screen(argv=replay("--at", "+80", INCIDENT)) as screen:
+                try:
+                    press_one(screen, *(EFFECTS[name][0], key, EFFECTS[name][1]))
+                except AssertionError as error:
+                    raise AssertionError(f"{name} ({key}): {error}") from None
+
+
+@timeout(100)
+def test_every_key_of_the_table_1():
+    every_key(0)
+
+
+@timeout(100)
+def test_every_key_of_the_table_2():
+    every_key(1)
+
+
+@timeout(100)
+def test_every_key_of_the_table_3():
+    every_key(2)
+
+
+@timeout(60)
+def test_keys_that_leave():
+    table = actions()
+    command = " ".join(replay("--at", "+80", INCIDENT))
+    with Screen() as screen:
+        for key in table["quit"] + ["q", "esc"]:
+            screen.type("clear; " + command + "\n")
+            screen.wait("NOT WELL")
+            screen.press(tmux_key(key))
+            screen.assert_sane(key)
+            assert "NOT WELL" not in screen.text(), key
+        for key in table["quit-keep"]:
+            screen.type("clear; " + command + "\n")
+            screen.wait("NOT WELL")
+            screen.press(tmux_key(key))
+            screen.wait(r"shell\$ ?$")
+            assert "NOT WELL" in screen.text(history=True), screen.text(history=True)
+            screen.assert_sane(key)
+        for key in table["suspend"]:
+            screen.type("clear; " + command + "\n")
+            screen.wait("NOT WELL")
+            screen.press(tmux_key(key))
+            screen.wait("Stopped")
+            screen.type("fg\n")
+            screen.wait("NOT WELL")
+            screen.press("C-c")
+            screen.assert_sane(key)
+
+
+def test_redraw_mends_a_screen_that_another_program_has_written_on():
+    with Screen(argv=replay("--at", "+80", INCIDENT)) as screen:
+        screen.wait("NOT WELL")
+        screen.wait("paused")
+        with open(screen.flag("pane_tty"), "w", encoding="ascii") as terminal:
+            terminal.write("\x1b[5;1HBroadcast message from root")
+        screen.wait("Broadcast message")
+        for key in actions()["redraw"]:
+            screen.press(tmux_key(key))
+        screen.wait("Broadcast message", gone=True)
