@@ -2,20 +2,67 @@
 #include "dialog.h"
 
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "tui_private.h"
+#include "wgdeck/mem.h"
 #include "wgdeck/text.h"
 
-const struct fanout_question *dialog_question(struct tui *tui)
+static const struct fanout_question *posed(struct tui *tui)
 {
-    /* While a line is typed its keys must not become an answer. */
-    if (tui->prompt.kind != PROMPT_NONE || tui->over)
-        return NULL;
     if (tui->asker)
         return tui->asker->question(tui->asker->context);
     return tui->live ? live_question(tui->live) : NULL;
+}
+
+static void give(struct tui *tui, uint64_t id, const char *text)
+{
+    if (tui->asker)
+        tui->asker->answer(tui->asker->context, id, text);
+    else
+        live_answer(tui->live, id, text);
+}
+
+/* The same question comes with each try to connect again. Another fingerprint, or another file's passphrase, is another question. */
+static char *identity(const struct fanout_question *question)
+{
+    const char *detail = question->kind == QUESTION_HOST_KEY ? question->fingerprint : question->kind == QUESTION_PASSPHRASE ? question->prompt : NULL;
+    return mem_format("%d %s %s", (int)question->kind, question->session ? question->session : "", detail ? detail : "");
+}
+
+static bool was_refused(const struct dialog *dialog, const struct fanout_question *question)
+{
+    bool found = false;
+    if (!dialog->refused_count)
+        return false;
+    char *wanted = identity(question);
+    for (size_t i = 0; i < dialog->refused_count && !found; i++)
+        found = !strcmp(dialog->refused[i], wanted);
+    free(wanted);
+    return found;
+}
+
+const struct fanout_question *dialog_question(struct tui *tui)
+{
+    const struct fanout_question *question = tui->over ? NULL : posed(tui);
+    while (question && was_refused(&tui->dialog, question)) {
+        uint64_t id = question->id;
+        give(tui, id, question->kind == QUESTION_HOST_KEY ? "no" : NULL);
+        question = posed(tui);
+        if (question && question->id == id)
+            return NULL;
+    }
+    /* While a line is typed its keys must not become an answer. */
+    return tui->prompt.kind == PROMPT_NONE ? question : NULL;
+}
+
+void dialog_ask_again(struct dialog *dialog)
+{
+    for (size_t i = 0; i < dialog->refused_count; i++)
+        free(dialog->refused[i]);
+    dialog->refused_count = 0;
 }
 
 static bool ready(struct dialog *dialog)
@@ -39,17 +86,24 @@ void dialog_free(struct dialog *dialog)
     wipe(dialog);
     sodium_free(dialog->text);
     dialog->text = NULL;
+    dialog_ask_again(dialog);
+    free(dialog->refused);
+    dialog->refused = NULL;
 }
 
-/* TEXT NULL refuses. */
 static void answer(struct tui *tui, const struct fanout_question *question, const char *text)
 {
-    uint64_t id = question->id;
-    if (tui->asker)
-        tui->asker->answer(tui->asker->context, id, text);
-    else
-        live_answer(tui->live, id, text);
+    give(tui, question->id, text);
     wipe(&tui->dialog);
+}
+
+static void refuse(struct tui *tui, const struct fanout_question *question)
+{
+    struct dialog *dialog = &tui->dialog;
+    MEM_GROW(dialog->refused, dialog->refused_count, dialog->refused_capacity);
+    dialog->refused[dialog->refused_count++] = identity(question);
+    tui_notice(tui, false, "%s is not asked about again, unless all nodes are looked at anew (r)", question->session ? question->session : "this");
+    answer(tui, question, question->kind == QUESTION_HOST_KEY ? "no" : NULL);
 }
 
 static void answer_host_key(struct tui *tui, const struct fanout_question *question)
@@ -58,7 +112,7 @@ static void answer_host_key(struct tui *tui, const struct fanout_question *quest
     if (!strcasecmp(text, "y") || !strcasecmp(text, "yes"))
         answer(tui, question, "yes");
     else if (!*text || !strcasecmp(text, "n") || !strcasecmp(text, "no"))
-        answer(tui, question, "no");
+        refuse(tui, question);
     else
         tui->dialog.hint = true;
 }
@@ -67,7 +121,7 @@ void dialog_key(struct tui *tui, const struct fanout_question *question, const s
 {
     struct dialog *dialog = &tui->dialog;
     if (!ready(dialog)) {
-        answer(tui, question, NULL);
+        refuse(tui, question);
         return;
     }
     if (dialog->id != question->id) {
@@ -78,8 +132,7 @@ void dialog_key(struct tui *tui, const struct fanout_question *question, const s
     bool host_key = question->kind == QUESTION_HOST_KEY;
     switch (key->code) {
     case KEY_CODE_ESCAPE:
-    case 3: /* ctrl-c */
-        answer(tui, question, host_key ? "no" : NULL);
+        refuse(tui, question);
         return;
     case KEY_CODE_ENTER:
         if (host_key)

@@ -13,6 +13,8 @@ struct dialog {
     char *text;              /* guarded; NULL until the first question */
     size_t length, cursor;
     bool hint;               /* say what can be answered */
+    char **refused;          /* what was refused in this run, and is refused again without asking; owned */
+    size_t refused_count, refused_capacity;
 };
 
 /* Where questions come from: the live mesh, or a test. */
@@ -27,6 +29,7 @@ struct tui;
 const struct fanout_question *dialog_question(struct tui *tui); /* that is to be answered now, or NULL */
 void dialog_key(struct tui *tui, const struct fanout_question *question, const struct key_event *key);
 void dialog_draw(struct tui *tui, const struct fanout_question *question, const struct area *area);
+void dialog_ask_again(struct dialog *dialog); /* forgets what was refused */
 void dialog_free(struct dialog *dialog);
 
 #endif

@@ -41,7 +41,7 @@ static void time_of_day(int64_t wall, char text[static CLOCK_TEXT_SIZE])
     snprintf(text, CLOCK_TEXT_SIZE, "%s", time ? time + 1 : whole);
 }
 
-struct counts { size_t nodes, up, unreached, waiting, unseen, links, live, idle, faults, warnings; };
+struct counts { size_t nodes, up, unreached, waiting, unseen, links, live, idle, never, faults, warnings; };
 
 static struct counts count(const struct live_picture *picture)
 {
@@ -56,6 +56,7 @@ static struct counts count(const struct live_picture *picture)
     for (size_t i = 0; i < counts.links; i++) {
         counts.live += picture->diagnosis->links[i].state == LINK_LIVE;
         counts.idle += picture->diagnosis->links[i].state == LINK_IDLE;
+        counts.never += picture->diagnosis->links[i].state == LINK_NEVER;
     }
     for (size_t i = 0; i < picture->diagnosis->fault_count; i++) {
         counts.faults += picture->diagnosis->faults[i].severity == SEVERITY_ERROR;
@@ -73,8 +74,12 @@ static void add_verdict(struct segments *segments, const struct live_picture *pi
 {
     struct look_of look = look_of_verdict(picture->diagnosis->verdict);
     struct segment *segment;
-    if (!picture->old && counts->unseen == counts->nodes && counts->nodes) {
-        segment = add(segments, 0, STYLE_UNKNOWN, "looking: no node has answered yet");
+    /* Nothing is well before it was seen. */
+    if (!picture->old && counts->unseen && (picture->diagnosis->verdict == VERDICT_OK || counts->unseen == counts->nodes)) {
+        if (counts->unseen == counts->nodes)
+            segment = add(segments, 0, STYLE_UNKNOWN, "looking: no node has answered yet");
+        else
+            segment = add(segments, 0, STYLE_UNKNOWN, "looking: %zu of %zu answered, well so far", counts->nodes - counts->unseen, counts->nodes);
         segment->glyph = GLYPH_UNKNOWN;
         return;
     }
@@ -104,13 +109,15 @@ static void add_verdict(struct segments *segments, const struct live_picture *pi
         add(segments, 6, STYLE_WARNING, "%zu warning%s", counts->warnings, plural(counts->warnings));
 }
 
-static void add_numbers(struct segments *segments, const struct counts *counts)
+static void add_numbers(struct segments *segments, const struct counts *counts, bool well)
 {
     enum style nodes = counts->up == counts->nodes ? STYLE_TEXT : counts->unreached ? STYLE_UNKNOWN : STYLE_WARNING;
     add(segments, 4, nodes, "nodes %zu/%zu up", counts->up, counts->nodes)->action = ACTION_OVERVIEW;
-    enum style links = counts->live + counts->idle == counts->links ? STYLE_TEXT : STYLE_WARNING;
-    if (counts->idle)
-        add(segments, 5, links, "links %zu/%zu live, %zu idle", counts->live, counts->links, counts->idle)->action = ACTION_LINKS;
+    /* Links over which nothing was ever sent are no fault where the diagnosis says that all is well. */
+    size_t quiet = counts->idle + (well ? counts->never : 0);
+    enum style links = counts->live + quiet == counts->links ? STYLE_TEXT : STYLE_WARNING;
+    if (quiet)
+        add(segments, 5, links, "links %zu/%zu live, %zu idle", counts->live, counts->links, quiet)->action = ACTION_LINKS;
     else
         add(segments, 5, links, "links %zu/%zu live", counts->live, counts->links)->action = ACTION_LINKS;
 }
@@ -283,7 +290,7 @@ void header_draw(struct tui *tui, const struct area *area)
     add(&segments, 6, STYLE_TITLE, "%s", tui->scene.privacy ? "mesh" : name);
     add_verdict(&segments, picture, &counts);
     add_modes(&segments, tui);
-    add_numbers(&segments, &counts);
+    add_numbers(&segments, &counts, picture->diagnosis->verdict == VERDICT_OK);
     add_times(&segments, tui, &counts);
     draw_segments(tui, &line, &segments);
     if (area->rows > 1) {

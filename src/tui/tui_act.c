@@ -84,6 +84,7 @@ static void do_refresh(struct tui *tui)
 {
     if (!tui->live)
         return;
+    dialog_ask_again(&tui->dialog);
     live_look_now(tui->live);
     tui_notice(tui, false, live_is_replay(tui->live) ? "a step on" : "looking now");
 }

@@ -142,6 +142,13 @@ void tui_key(struct tui *tui, const struct key_event *key)
         tui_leave(tui);
         return;
     }
+    /* The way out works everywhere, by those of its keys that no text has. */
+    enum action action = keymap_find(&tui->keymap, key);
+    bool is_text = key->code >= ' ' && key->code < KEY_CODE_BASE && !key->alt;
+    if (action == ACTION_QUIT && !is_text) {
+        tui_leave(tui);
+        return;
+    }
     const struct fanout_question *question = dialog_question(tui);
     if (question) {
         dialog_key(tui, question, key);
@@ -156,7 +163,6 @@ void tui_key(struct tui *tui, const struct key_event *key)
         return;
     }
     buf_clear(&tui->notice);
-    enum action action = keymap_find(&tui->keymap, key);
     if (action != ACTION_NONE)
         tui_act(tui, action);
 }

@@ -388,7 +388,6 @@ static const struct { enum fanout_question_kind kind; const char *typed, *keys, 
     {QUESTION_PASSWORD, "se cret?q:", "enter", "se cret?q:"},
     {QUESTION_PASSWORD, "", "enter", ""},
     {QUESTION_PASSWORD, "x", "esc", "(refused)"},
-    {QUESTION_PASSWORD, "x", "ctrl-c", "(refused)"},
     {QUESTION_PASSWORD, "ab", "backspace enter", "a"},
     {QUESTION_PASSWORD, "ab", "ctrl-u enter", ""},
     {QUESTION_SUDO, "pw", "enter", "pw"},
@@ -458,6 +457,32 @@ static void test_questions_queue(void **state)
     tui_keys(deck.tui, "enter");
     assert_int_equal(asked.answered, 3);
     assert_false(shows(&deck, "Login"));
+    deck_free(&deck);
+}
+
+/* What was refused comes again with each try to connect: it is not asked again, until somebody wants to look anew. */
+static void test_refused_once(void **state)
+{
+    (void)state;
+    struct asked asked = {.count = 0};
+    struct dialog_source source = {ask_now, take_answer, count_asked, &asked};
+    struct deck deck = deck_new(NULL);
+    deck_begin(&deck);
+    deck.tui->asker = &source;
+    ask(&asked, QUESTION_HOST_KEY);
+    tui_keys(deck.tui, "esc");
+    ask(&asked, QUESTION_HOST_KEY);
+    assert_false(shows(&deck, "Unknown host key"));
+    assert_int_equal(asked.answered, 2);
+    assert_string_equal(asked.answers[1], "no");
+    ask(&asked, QUESTION_HOST_KEY);
+    asked.list[2].fingerprint = "SHA256:another";
+    assert_true(shows(&deck, "SHA256:another"));
+    dialog_ask_again(&deck.tui->dialog);
+    asked.list[2].fingerprint = FINGERPRINT;
+    assert_true(shows(&deck, FINGERPRINT));
+    tui_keys(deck.tui, "ctrl-c"); /* and the way out is open */
+    assert_true(tui_is_over(deck.tui));
     deck_free(&deck);
 }
 
@@ -749,6 +774,7 @@ int main(void)
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_questions_queue),
+        cmocka_unit_test(test_refused_once),
         cmocka_unit_test(test_fingerprint_is_whole_in_small_terminals),
         cmocka_unit_test(test_paste_is_no_command),
         cmocka_unit_test(test_privacy),
