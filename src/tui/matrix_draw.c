@@ -19,7 +19,7 @@ struct shape {
     int body;              /* rows for cells */
 };
 
-enum { TALL_MOST = 14, LABEL_LEAST = 4 };
+enum { TALL_MOST = 14, LABEL_LEAST = 4, HEARS = 7 /* "hears" and an arrow above the labels */ };
 
 static const char *item_name(const struct view_matrix *matrix, const struct scene *scene, uint32_t item, struct buf *buf)
 {
@@ -109,6 +109,8 @@ static struct shape shape_with(struct view_matrix *matrix, const struct area *ar
     size_t all = matrix->folded ? matrix->order.groups.count : matrix->order.groups.nodes;
     shape.digits = digits_of(all);
     int name = least(axes->row.widest, most(LABEL_LEAST, area->columns / 3));
+    if (area->columns >= 40)
+        name = most(name, HEARS);
     int rest = area->rows - shape.title - shape.below, columns = (int)axes->column.count, rows = (int)axes->row.count;
     int flat = least(most(axes->column.widest, 7) + 3, 20), room = area->columns - name - 3;
     int tall = least(axes->column.widest, TALL_MOST);
@@ -305,7 +307,7 @@ static void draw_head(const struct view_matrix *matrix, const struct scene *scen
 
 static void draw_heads(const struct view_matrix *matrix, const struct scene *scene, const struct area *area, const struct shape *shape)
 {
-    if (shape->head > 0 && shape->label > 9) {
+    if (shape->head > 0 && shape->label > HEARS + 2) {
         area_field(area, shape->head - 1, 1, shape->label - 4, true, STYLE_DIM, "hears");
         area_glyph(area, shape->head - 1, shape->label - 2, STYLE_DIM, GLYPH_ARROW);
     }
