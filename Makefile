@@ -104,6 +104,9 @@ $(BUILD)/tests/%: tests/unit/%.c $(LIBRARY)
 	$(SAY) TEST $@
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Isrc $(LDFLAGS) -MMD -MP -o $@ $< $(LIBRARY) $(LIBS) -lcmocka
 
+# Those that look at the terminal's own side.
+$(BUILD)/tests/terminal_test: LIBS += -lvterm
+
 unit-programs: $(UNIT_TESTS)
 
 # Fuzzers: clang's libFuzzer, the parsers' objects built with it, in a folder of their own.

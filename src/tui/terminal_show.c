@@ -188,6 +188,8 @@ static void place_cursor(const struct surface *surface)
 {
     bool visible = surface->cursor_row >= 0 && surface->cursor_row < surface->rows && surface->cursor_column >= 0 &&
                    surface->cursor_column < surface->columns;
+    if (screen.cursor < 0) /* ncurses sends only what it takes for a change */
+        curs_set(!visible);
     if (screen.cursor != (int)visible)
         curs_set(visible);
     screen.cursor = visible;
