@@ -43,20 +43,35 @@ static void time_of_day(int64_t wall, char text[static CLOCK_TEXT_SIZE])
 
 struct counts { size_t nodes, up, unreached, waiting, unseen, links, live, idle, never, faults, warnings; };
 
-static struct counts count(const struct live_picture *picture)
+/* Half a million links are counted once a picture, not once a drawing. */
+static void count_links(struct tui *tui)
 {
+    const struct diagnosis *diagnosis = tui->scene.picture.diagnosis;
+    struct tui_links *links = &tui->links;
+    if (links->number == tui->scene.number && links->of == diagnosis)
+        return;
+    *links = (struct tui_links){.number = tui->scene.number, .of = diagnosis};
+    for (size_t i = 0; i < diagnosis->link_count; i++) {
+        links->live += diagnosis->links[i].state == LINK_LIVE;
+        links->idle += diagnosis->links[i].state == LINK_IDLE;
+        links->never += diagnosis->links[i].state == LINK_NEVER;
+    }
+}
+
+static struct counts count(struct tui *tui)
+{
+    const struct live_picture *picture = &tui->scene.picture;
     struct counts counts = {.nodes = picture->diagnosis->node_count, .links = picture->diagnosis->link_count};
+    count_links(tui);
+    counts.live = tui->links.live;
+    counts.idle = tui->links.idle;
+    counts.never = tui->links.never;
     for (size_t i = 0; i < counts.nodes; i++) {
         enum node_state state = picture->diagnosis->nodes[i].state;
         counts.up += state == NODE_UP || state == NODE_DEGRADED;
         counts.unreached += state == NODE_UNREACHABLE;
         counts.waiting += picture->nodes && picture->nodes[i].waiting;
         counts.unseen += picture->observed && picture->observed->nodes[i].reach == REACH_UNKNOWN;
-    }
-    for (size_t i = 0; i < counts.links; i++) {
-        counts.live += picture->diagnosis->links[i].state == LINK_LIVE;
-        counts.idle += picture->diagnosis->links[i].state == LINK_IDLE;
-        counts.never += picture->diagnosis->links[i].state == LINK_NEVER;
     }
     for (size_t i = 0; i < picture->diagnosis->fault_count; i++) {
         counts.faults += picture->diagnosis->faults[i].severity == SEVERITY_ERROR;
@@ -285,7 +300,7 @@ void header_draw(struct tui *tui, const struct area *area)
         return;
     }
     const struct live_picture *picture = &tui->scene.picture;
-    struct counts counts = count(picture);
+    struct counts counts = count(tui);
     const char *name = picture->mesh->name && *picture->mesh->name ? picture->mesh->name : "mesh";
     add(&segments, 6, STYLE_TITLE, "%s", tui->scene.privacy ? "mesh" : name);
     add_verdict(&segments, picture, &counts);

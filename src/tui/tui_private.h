@@ -28,6 +28,8 @@ struct tui_screen {
 
 struct tui_hit { int row, column, width; enum action action; }; /* what a click on header or footer does */
 
+struct tui_links { uint64_t number; const struct diagnosis *of; size_t live, idle, never; }; /* the header's, of one picture */
+
 struct tui {
     struct ev_loop *loop;     /* NULL: headless */
     struct tui_options options;
@@ -53,6 +55,7 @@ struct tui {
     struct { size_t screen; struct subject subject; } stack[TUI_DEPTH];
     size_t depth;             /* 0 until there is a picture */
 
+    struct tui_links links;
     struct prompt prompt;
     struct dialog dialog;
     const struct dialog_source *asker; /* tests; NULL: the live mesh */
