@@ -105,7 +105,7 @@ static enum style summary_cell(const struct scene *scene, uint32_t row, struct b
 }
 
 static const struct table_column columns[] = {
-    {.name = "what", .title = "WHAT IS WRONG", .help = "the fault", .width = 60, .cell = what_cell},
+    {.name = "what", .title = "WHAT IS WRONG", .help = "the fault", .width = 60, .share = 60, .cell = what_cell},
     {.name = "severity", .title = "SEVERITY", .help = "severity", .drop = 50, .hidden = true, .cell = severity_cell, .order = severity_order},
     {.name = "id", .title = "FAULT", .help = "the kind of fault", .drop = 40, .hidden = true, .cell = kind_cell, .order = kind_order},
     {.name = "nodes", .title = "WHERE", .help = "the node", .drop = 60, .most = 40, .hidden = true, .cell = nodes_cell, .order = nodes_order},

@@ -211,7 +211,7 @@ static void draw_events(const struct scene *scene, const struct area *area)
         area_text(area, 1, 0, STYLE_DIM, "nothing has happened yet");
     for (size_t i = 0; i < count && (int)i + 1 < area->rows; i++) {
         const struct event *event = event_log_get(log, i);
-        struct look_of look = look_of_severity(event->severity);
+        struct look_of look = words_event_look(event);
         buf_clear(&line);
         words_style(STYLE_DIM, &line);
         words_when(event->at, scene->picture.now, &line);

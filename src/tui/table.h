@@ -11,6 +11,7 @@ struct table_column {
     const char *help;       /* a few words: help and manual */
     int width;              /* least; 0: as wide as its widest visible cell */
     int most;               /* 0: no limit but the screen's */
+    int share;              /* of a sentence (a width, no limit): percent of the screen that it may ask for, before others are dropped; 0: 30 to 45 */
     bool right;
     bool descending;        /* the first sort is the other way round */
     int drop;               /* when it is narrow, columns with the highest go first; 0: never */
@@ -48,6 +49,7 @@ struct table {
     int left;                  /* first column of text shown: scrolled to the right by so many */
     uint32_t selected_row;     /* what selected was in the view's numbers: where to look for it first */
     struct subject wanted;     /* the object that the person went to, also while a filter hides it */
+    bool quiet;                /* the cursor is not shown while another pane has it */
     int width;                 /* of the last draw */
     int widths[TABLE_COLUMNS_MOST]; /* the widest that each column was, at this width */
     struct { int column, at, width; } placed[TABLE_COLUMNS_MOST]; /* as drawn last: where headings are clicked */

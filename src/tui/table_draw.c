@@ -30,11 +30,11 @@ static bool is_sentence(const struct table_column *column)
     return column->width && !column->most && !column->right;
 }
 
-static int least_width(const struct table_column *column, bool leads, int title, int want, int full, int columns)
+static int least_width(const struct table_column *column, int title, int want, int full, int columns)
 {
     int least = column->width ? column->width : want, share = columns * 3 / 10, larger = columns * 9 / 20;
-    if (leads)
-        share = columns * 3 / 5;
+    if (column->share)
+        share = columns * column->share / 100;
     else if (full > share)
         share = full < larger ? full : larger;
     if (is_sentence(column) && least > share)
@@ -64,7 +64,7 @@ static void measure(struct table *table, const struct scene *scene, struct layou
             want = column->most > title ? column->most : title;
         table->widths[layout->columns[i]] = layout->full[i] = want;
         layout->widths[i] = want = want > column->width ? want : column->width;
-        layout->least[i] = least_width(column, i == 0, title, want, layout->full[i], table->width);
+        layout->least[i] = least_width(column, title, want, layout->full[i], table->width);
     }
     buf_free(&buf);
 }
@@ -193,7 +193,7 @@ static void draw_row(const struct table *table, const struct scene *scene, const
     area_fill(&line);
     if (marked)
         area_glyph(&line, 0, 0, STYLE_ACCENT, GLYPH_MARK);
-    else if (current)
+    else if (current && (focused || !table->quiet))
         area_glyph(&line, 0, 0, focused ? STYLE_ACCENT : STYLE_DIM, GLYPH_CURSOR);
     for (size_t i = 0; i < layout->count; i++) {
         const struct table_column *column = column_of(table, layout, i);

@@ -62,11 +62,8 @@ static enum style kind_cell(const struct scene *scene, uint32_t row, struct buf 
     const struct event *event = event_at(scene, row);
     if (!event)
         return STYLE_DIM;
-    struct look_of look = look_of_severity(event->severity);
-    bool mended = event->kind == EVENT_NODE_BACK || event->kind == EVENT_INTERFACE_UP || event->kind == EVENT_LINK_MENDED || event->kind == EVENT_FAULT_CLOSED;
-    words_glyph(mended ? GLYPH_GOOD : look.glyph, buf);
-    buf_add_format(buf, " %s", event_kinds[event->kind].name);
-    return event->earlier ? STYLE_OLD : mended ? STYLE_GOOD : look.style;
+    buf_add_text(buf, event_kinds[event->kind].name);
+    return event->earlier ? STYLE_OLD : words_event_look(event).style;
 }
 
 static uint64_t kind_order(const struct scene *scene, uint32_t row)
@@ -90,9 +87,6 @@ static enum style nodes_cell(const struct scene *scene, uint32_t row, struct buf
 static enum style times_cell(const struct scene *scene, uint32_t row, struct buf *buf)
 {
     const struct event *event = event_at(scene, row);
-    if (event && event->times > 1)
-        buf_add_format(buf, "x%u", event->times);
-    words_export(buf);
     if (event)
         buf_add_format(buf, "%u", event->times);
     return STYLE_WARNING;
@@ -126,22 +120,33 @@ static void add_divider(const struct scene *scene, struct buf *buf)
 static enum style text_cell(const struct scene *scene, uint32_t row, struct buf *buf)
 {
     const struct event *event = event_at(scene, row);
-    struct buf text = BUF_EMPTY;
-    if (event)
-        buf_add_text(buf, scene_text(scene, event->text, &text));
-    else
+    if (!event)
         add_divider(scene, buf);
-    buf_free(&text);
+    else {
+        struct buf text = BUF_EMPTY;
+        const char *shown = scene_text(scene, event->text, &text);
+        struct look_of look = words_event_look(event);
+        words_style(event->earlier ? STYLE_OLD : look.style, buf);
+        words_glyph(look.glyph, buf);
+        buf_add_char(buf, ' ');
+        if (event->times > 1)
+            buf_add_format(buf, "x%u ", event->times);
+        words_style(event->earlier ? STYLE_OLD : STYLE_TEXT, buf);
+        buf_add_text(buf, shown);
+        words_export(buf);
+        buf_add_text(buf, shown);
+        buf_free(&text);
+    }
     return !event ? STYLE_BORDER : event->earlier ? STYLE_OLD : STYLE_TEXT;
 }
 
 static const struct table_column columns[] = {
     {.name = "time", .title = "TIME", .help = "time", .descending = true, .cell = time_cell, .order = time_order},
     {.name = "age", .title = "AGO", .help = "how long ago", .right = true, .width = 6, .drop = 40, .cell = age_cell},
-    {.name = "kind", .title = "WHAT", .help = "what happened", .drop = 30, .cell = kind_cell, .order = kind_order},
+    {.name = "kind", .title = "KIND", .help = "what happened", .drop = 45, .cell = kind_cell, .order = kind_order},
     {.name = "nodes", .title = "WHERE", .help = "the nodes", .most = 30, .drop = 50, .hidden = true, .cell = nodes_cell},
-    {.name = "times", .title = "TIMES", .help = "how often in a row", .right = true, .descending = true, .drop = 35, .cell = times_cell, .order = times_order},
-    {.name = "text", .title = "", .help = "in a sentence", .width = 50, .cell = text_cell},
+    {.name = "times", .title = "TIMES", .help = "how often in a row", .right = true, .descending = true, .drop = 35, .hidden = true, .cell = times_cell, .order = times_order},
+    {.name = "text", .title = "WHAT HAPPENED", .help = "in a sentence", .width = 80, .share = 75, .cell = text_cell},
     {0},
 };
 

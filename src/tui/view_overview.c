@@ -34,6 +34,7 @@ static void overview_open(struct view *view, const struct scene *scene, const st
         view->faults.list = &faults_list;
         view->nodes.view = view->faults.view = view;
         view->nodes.sort = view->faults.sort = -1;
+        view->nodes.quiet = view->faults.quiet = true;
         snprintf(view->faults.columns, sizeof view->faults.columns, "what,explains,since");
     }
     overview_refresh(view, scene);
@@ -50,15 +51,15 @@ static void overview_close(struct view *view)
 static void overview_draw(struct view *view, const struct scene *scene, const struct area *area)
 {
     struct area main = *area;
+    int row = overview_answer(scene, &view->counts, area, area->rows >= 12 ? 2 : 1);
+    int gap = area->rows >= 18, most = area->rows / 3;
     if (area->columns >= WITH_SIDE && area->rows >= 12) {
-        int top = area->rows >= 18 ? 3 : 2;
+        int top = row + gap;
         struct area side = area_part(area, top, area->columns - SIDE_WIDTH, area->rows - top, SIDE_WIDTH - 1);
         overview_side(scene, &view->counts, &side);
         area_column(area, top, area->columns - SIDE_WIDTH - 2, area->rows - top, STYLE_BORDER);
         main = area_part(area, 0, 0, area->rows, area->columns - SIDE_WIDTH - 3);
     }
-    int row = overview_answer(scene, &view->counts, area, area->rows >= 12 ? 2 : 1);
-    int gap = area->rows >= 18, most = area->rows / 3;
     view->main_columns = main.columns;
     view->faults_row = 0;
     if (view->faults.count && most >= 2) {

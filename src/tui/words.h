@@ -32,6 +32,9 @@ void words_link_trouble(const struct scene *scene, const struct link *link, stru
 /* The fault that explains why a link is not well: its own, else that of an end; NULL: none is known. */
 const struct fault *words_link_fault(const struct scene *scene, const struct link *link);
 
+/* How an event is drawn: what got well again is good. */
+struct look_of words_event_look(const struct event *event);
+
 /* A remedy in its parts, as doctor shows them: the length of the first one of REMEDY, up to a "; " that no bracket and no quotes hold. */
 size_t words_remedy_part(const char *remedy);
 /* Where the command of a part of LENGTH bytes begins; LENGTH: it is prose. */

@@ -113,6 +113,12 @@ int64_t words_fault_since(const struct scene *scene, const struct fault *fault)
     return fault->since;
 }
 
+struct look_of words_event_look(const struct event *event)
+{
+    bool mended = event->kind == EVENT_NODE_BACK || event->kind == EVENT_INTERFACE_UP || event->kind == EVENT_LINK_MENDED || event->kind == EVENT_FAULT_CLOSED;
+    return mended ? (struct look_of){GLYPH_GOOD, STYLE_GOOD} : look_of_severity(event->severity);
+}
+
 /* A node's own fault explains its links when it stops them all. */
 static const struct fault *stopping_fault(const struct scene *scene, size_t node)
 {
@@ -155,9 +161,11 @@ void words_link_trouble(const struct scene *scene, const struct link *link, stru
     bool own = fault && fault->nodes[1] != SIZE_MAX && scene_fault_of_link(scene, link->a, link->b) == fault;
     if (own)
         words_fault_beside(scene, fault, SIZE_MAX, buf);
-    else if (fault)
-        words_fault(scene, fault, buf);
-    else if (link->state == LINK_HALF)
+    else if (fault) { /* said of another place: say of which */
+        struct buf name = BUF_EMPTY;
+        buf_add_format(buf, "%s: %s", fault->kind->title, scene_name(scene, fault->nodes[0], &name));
+        buf_free(&name);
+    } else if (link->state == LINK_HALF)
         buf_add_text(buf, "one end only has a row");
     else if (link->state == LINK_UNKNOWN)
         buf_add_text(buf, "neither end could be seen");
