@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     event_log_add(log, &(struct event){.at = INT64_MAX / 4, .kind = EVENT_NODE_LOST, .nodes = {none, none}, .text = text, .times = 1});
     event_log_free(log);
     log = event_log_new(path);
-    if (!event_log_count(log) || event_log_count(log) > count + 1)
+    if (!event_log_count(log) || event_log_count(log) > count + 2) /* a last line without its end has one now */
         abort();
     event_log_free(log);
     unlink(path);
