@@ -6,7 +6,7 @@
 #include "words.h"
 #include "wgdeck/text.h"
 
-enum { IMPORTANCE_WELL = 1, MARKS_MOST = 40, WELL_MANY = 40 };
+enum { IMPORTANCE_WELL = 1, MARKS_MOST = 40, SPOKES_MOST = 80, WELL_MANY = 40 };
 
 static const struct map_spot *spot_of(const struct map_layout *layout, size_t node)
 {
@@ -88,9 +88,12 @@ static void draw_bundles(const struct map_layout *layout, struct canvas *canvas)
 /* Those of a star are dotted: the star itself is what is looked for. */
 static void draw_bad_links(const struct map_layout *layout, const struct scene *scene, struct canvas *canvas)
 {
+    size_t spokes = layout->bad_count - layout->single;
     for (size_t i = layout->bad_count; i-- > 0;) { /* the worst last */
         const struct link *link = &scene->picture.diagnosis->links[layout->bad[i].link];
         bool star = layout->bad[i].star;
+        if (star ? spokes > SPOKES_MOST : i >= MARKS_MOST)
+            continue; /* they would hide what they are about; the list below has them */
         line_between(canvas, node_point(layout, link->a), node_point(layout, link->b), course_look(layout->bad[i].course).style,
                      star ? IMPORTANCE_WELL + 1 : IMPORTANCE_WELL + layout->bad[i].course, star ? 3 : 0);
     }

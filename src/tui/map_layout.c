@@ -241,8 +241,23 @@ static void place_unwell(struct map_layout *layout, const struct scene *scene, c
     free(unwell);
 }
 
-static void lay_boxes(struct map_layout *layout, const struct scene *scene, const struct map_stats *stats, const struct grid *grid, bool names)
+/* Boxes no wider than they must be: what is free between them is for lines. */
+static void narrow_boxes(const struct map_layout *layout, struct grid *grid)
 {
+    int largest = (int)largest_cluster(layout), across = 1, widest = names_across(layout, grid);
+    while (across < widest) {
+        int lines = (largest + across - 1) / across;
+        if (lines + 2 <= grid->box_rows && across * (layout->label + 3) >= 3 * lines)
+            break;
+        across++;
+    }
+    grid->box_columns = least(grid->box_columns, most(across * (layout->label + 3) + 3, BOX_LEAST_COLUMNS + 6));
+}
+
+static void lay_boxes(struct map_layout *layout, const struct scene *scene, const struct map_stats *stats, struct grid *grid, bool names)
+{
+    if (names)
+        narrow_boxes(layout, grid);
     layout->kind = names ? MAP_BOXES : MAP_COUNTS;
     size_t lines = names ? (largest_cluster(layout) + (size_t)most(1, names_across(layout, grid)) - 1) / (size_t)most(1, names_across(layout, grid)) : 0;
     for (size_t i = 0; i < layout->cluster_count; i++) {
