@@ -38,6 +38,8 @@ struct device {
     uint32_t fwmark;
     struct device_peer *peers;      /* sorted by public key; owned */
     size_t peer_count;
+    bool routes_as_allowed;         /* of a packed observation: what its rows allow is routed into it, with routes_mtu, and not in the list of routes */
+    uint32_t routes_mtu;
 };
 
 bool device_name_is_valid(const char *name); /* as the kernel's rule for interface names, and printable ASCII only */

@@ -110,7 +110,7 @@ struct observation {
     size_t config_count;
     struct observed_link *links;
     size_t link_count;
-    struct observed_route *routes;            /* sorted by address_compare */
+    struct observed_route *routes;            /* sorted by address_compare; see observation_pack */
     size_t route_count;
     struct observed_table_route *table_routes;
     size_t table_route_count;
@@ -141,8 +141,9 @@ const struct observed_link *observation_link(const struct observation *observati
 const struct observed_config *observation_config(const struct observation *observation, const char *interface);
 /* The saved interface with its rows, wherever these are kept; of a row only key, endpoint, keepalive, preshared key and prefixes are saved. */
 const struct device *observation_saved(const struct observation *observation, const struct observed_config *config);
-/* Saved rows that are like the running ones are not kept twice. Everything in wgdeck/observed.h takes both forms, and means the same by both.
- * unpack: before rows are changed by hand. */
+/* Saved rows that are like the running ones are not kept twice, nor routes that lead what the rows allow into their interface (then
+ * device->routes_as_allowed; endpoints' routes are always in the list). Everything in wgdeck/observed.h takes both forms, and means the same
+ * by both. unpack: before rows or routes are changed by hand. */
 void observation_pack(struct observation *observation);
 void observation_unpack(struct observation *observation);
 const struct observed_route *observation_route(const struct observation *observation, const struct address *to);

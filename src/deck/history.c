@@ -8,7 +8,7 @@
 
 enum {
     HISTORY_KEPT = 5,      /* one each quarter of the span, and the newest */
-    HISTORY_KEPT_LARGE = 3, /* each half, for a mesh whose rows take more memory */
+    HISTORY_KEPT_LARGE = 2, /* one each span, for a mesh whose rows take more memory */
     HISTORY_LARGE = 100000, /* rows */
 };
 

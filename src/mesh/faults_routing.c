@@ -205,7 +205,7 @@ static void each_way(struct context *context, enum way kind)
     struct wrong_ways ways = {0};
     for (size_t i = 0; i < context->count; i++) {
         const struct node_view *view = &context->views[i];
-        if (!view->device || view->stopped || view->ways_right || !view->seen->route_count || (view->config && view->config->table_off))
+        if (!view->device || view->stopped || view->ways_right || view->device->routes_as_allowed || !view->seen->route_count || (view->config && view->config->table_off))
             continue;
         find_wrong_ways(context, i, kind, &ways);
         if (ways.count && !explained_by_address(context, i, &ways))

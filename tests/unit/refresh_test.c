@@ -434,7 +434,7 @@ static void test_packed(void **state)
 {
     (void)state;
     struct run run = {.chance = {.state = 9}};
-    size_t packed = 0;
+    size_t packed = 0, routes = 0;
     for (int round = 0; round < 300; round++) {
         run.world = world_new(2 + chance_below(&run.chance, 6), now_and_then(&run, 2));
         for (size_t i = chance_below(&run.chance, 6); i > 0; i--)
@@ -445,6 +445,7 @@ static void test_packed(void **state)
             struct observation *seen = &run.world.now->nodes[i];
             observation_pack(seen);
             packed += seen->configs[0].rows_as_running;
+            routes += seen->device_count && seen->devices[0].routes_as_allowed;
             assert_true(!seen->configs[0].rows_as_running || !seen->configs[0].device.peers);
         }
         char *judged_after = judged(&run.world), *told_after = told(&run.world);
@@ -457,6 +458,7 @@ static void test_packed(void **state)
         world_free(&run.world);
     }
     assert_in_range(packed, 300, 2000);
+    assert_in_range(routes, 300, 2000);
 }
 
 /* A healthy mesh with traffic, also of links that rest now and then, is never diagnosed anew. */
