@@ -8,33 +8,16 @@
 #include "wgdeck/mem.h"
 #include "wgdeck/tui.h"
 
-/* Until all of them are written: those whose file is there. */
 
 const struct view_ops *const views[] = {
-#if __has_include("view_overview.c")
     &view_overview,
-#endif
-#if __has_include("view_matrix.c")
     &view_matrix,
-#endif
-#if __has_include("view_links.c")
     &view_links,
-#endif
-#if __has_include("view_map.c")
     &view_map,
-#endif
-#if __has_include("view_faults.c")
     &view_faults,
-#endif
-#if __has_include("view_events.c")
     &view_events,
-#endif
-#if __has_include("view_node.c")
     &view_node,
-#endif
-#if __has_include("view_link.c")
     &view_link,
-#endif
     &view_help,
     NULL,
 };
