@@ -332,9 +332,11 @@ static void lead(int control, const struct terminal_options *options)
         _exit(0);
 }
 
+static struct seat *taken_seat; /* the child has a copy, which it must not call lost */
+
 static struct seat *sit(const char *term, const char *locale, int rows, int columns, const struct terminal_options *options)
 {
-    struct seat *seat = mem_alloc(1, sizeof *seat);
+    struct seat *seat = taken_seat = mem_alloc(1, sizeof *seat);
     struct winsize size = {.ws_row = (unsigned short)rows, .ws_col = (unsigned short)columns};
     int control[2];
     assert_int_equal(pipe(control), 0);
