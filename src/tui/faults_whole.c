@@ -7,7 +7,7 @@
 #include "wgdeck/text.h"
 #include "words.h"
 
-enum { INDENT = 2, PARAGRAPH_MOST = 40, CLOSED_SHOWN = 200, EVIDENCE_FIRST = 4 /* more of it comes behind what to do */ };
+enum { INDENT = 2, PARAGRAPH_MOST = 40, CLOSED_SHOWN = 200, EVIDENCE_FIRST = 4 /* more of it comes behind what to do */, LINES_MOST = 30 };
 
 /* Calls each with every part of a remedy. */
 static void each_part(const struct scene *scene, const struct fault *fault, void (*each)(const char *part, size_t command, void *context), void *context)
@@ -133,8 +133,14 @@ static void draw_list(struct drawing *drawing, const struct scene *scene, const 
     struct buf text = BUF_EMPTY;
     if (from < to)
         draw_title(drawing, title);
-    for (size_t i = from; i < to && drawing->row < drawing->area->rows; i++)
+    size_t shown = to - from > LINES_MOST + 1 ? from + LINES_MOST : to;
+    for (size_t i = from; i < shown && drawing->row < drawing->area->rows; i++)
         draw_paragraph(drawing, STYLE_TEXT, scene_text(scene, lines[i], &text));
+    if (shown < to) {
+        buf_clear(&text);
+        buf_add_format(&text, "and %zu more; y copies all, in the list", to - shown);
+        draw_paragraph(drawing, STYLE_DIM, buf_text(&text));
+    }
     buf_free(&text);
 }
 

@@ -11,6 +11,9 @@ void table_free(struct table *table)
 {
     free(table->rows);
     free(table->marks);
+    free(table->sort_space);
+    table->sort_space = NULL;
+    table->sort_room = 0;
     table->rows = NULL;
     table->marks = NULL;
     table->count = table->capacity = table->mark_count = table->mark_capacity = 0;
@@ -152,7 +155,7 @@ void table_refresh(struct table *table, const struct scene *scene)
     }
     table->count = table->list->rows(scene, table->view, table->rows, most);
     if (table->sort >= 0 && (size_t)table->sort < table_column_count(table))
-        table_sort_rows(scene, &table->list->columns[table->sort], table->inverted, table->rows, table->count);
+        table_sort_rows(table, scene);
     follow(table, scene);
 }
 

@@ -48,6 +48,8 @@ struct table {
     int height;                /* rows of the last draw, for pages and clicks */
     int left;                  /* first column of text shown: scrolled to the right by so many */
     uint32_t selected_row;     /* what selected was in the view's numbers: where to look for it first */
+    void *sort_space;          /* kept from one sort to the next; owned */
+    size_t sort_room;
     struct subject wanted;     /* the object that the person went to, also while a filter hides it */
     bool quiet;                /* the cursor is not shown while another pane has it */
     int width;                 /* of the last draw */

@@ -4,8 +4,8 @@
 
 #include "table.h"
 
-/* Brings ROWS into the order of COLUMN's keys; rows with the same key stay as they are. UINT64_MAX (not known) is last either way. */
-void table_sort_rows(const struct scene *scene, const struct table_column *column, bool inverted, uint32_t *rows, size_t count);
+/* Brings the rows into the order of the sort column's keys; rows with the same key stay as they are. UINT64_MAX (not known) is last either way. */
+void table_sort_rows(struct table *table, const struct scene *scene);
 
 size_t table_column_count(const struct table *table);
 int table_find_column(const struct table *table, const char *name, size_t length); /* -1: none */

@@ -24,15 +24,22 @@ static void sort_by_digit(const struct keyed *from, struct keyed *to, size_t cou
         to[starts[(from[i].key >> shift) & (DIGITS - 1)]++] = from[i];
 }
 
-void table_sort_rows(const struct scene *scene, const struct table_column *column, bool inverted, uint32_t *rows, size_t count)
+void table_sort_rows(struct table *table, const struct scene *scene)
 {
+    const struct table_column *column = &table->list->columns[table->sort];
+    uint32_t *rows = table->rows;
+    size_t count = table->count;
     if (!column->order || count < 2)
         return;
-    struct keyed *keyed = mem_alloc(count, sizeof *keyed), *other = mem_alloc(count, sizeof *other);
+    if (table->sort_room < count) {
+        table->sort_room = count;
+        table->sort_space = mem_resize(table->sort_space, count, 2 * sizeof(struct keyed));
+    }
+    struct keyed *keyed = table->sort_space, *other = keyed + count;
     uint64_t all = UINT64_MAX, any = 0;
     for (size_t i = 0; i < count; i++) {
         uint64_t key = column->order(scene, rows[i]);
-        if (inverted && key != UINT64_MAX)
+        if (table->inverted && key != UINT64_MAX)
             key = UINT64_MAX - 1 - key;
         all &= key;
         any |= key;
@@ -49,6 +56,4 @@ void table_sort_rows(const struct scene *scene, const struct table_column *colum
     }
     for (size_t i = 0; i < count; i++)
         rows[i] = keyed[i].row;
-    free(keyed);
-    free(other);
 }
