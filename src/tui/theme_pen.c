@@ -7,7 +7,7 @@
 
 #define READABLE 4.5       /* WCAG AA, for text */
 #define READABLE_DIM 3.0
-#define READABLE_PALETTE 2.0 /* of 16 colours each terminal has its own; these are only near */
+#define READABLE_PALETTE 1.5 /* of 16 colours each terminal has its own; these are only near */
 
 /* xterm's first 16. */
 static const struct theme_colour palette[16] = {

@@ -332,7 +332,7 @@ static void lead(int control, const struct terminal_options *options)
         _exit(0);
 }
 
-static struct seat *taken_seat; /* the child has a copy, which it must not call lost */
+static struct seat *volatile taken_seat; /* the child has a copy, which it must not call lost */
 
 static struct seat *sit(const char *term, const char *locale, int rows, int columns, const struct terminal_options *options)
 {
