@@ -5,7 +5,7 @@
 #include "wgdeck/clock.h"
 #include "wgdeck/text.h"
 
-enum { SEGMENTS_MOST = 16 };
+enum { SEGMENTS_MOST = 16, REPLAY_BAR_MOST = 100 };
 
 struct segment {
     char text[160];
@@ -278,6 +278,7 @@ static void draw_replay(struct tui *tui, const struct area *line)
         buf_add_format(&right, "  %s", time);
     int width = (int)right.length, room = line->columns - column - width - 4;
     if (state.end && room >= 8) {
+        room = room < REPLAY_BAR_MOST ? room : REPLAY_BAR_MOST;
         draw_bar(line, column, room, &state);
         column += room + 2;
     }

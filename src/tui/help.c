@@ -7,7 +7,7 @@
 #include "tui_private.h"
 #include "wgdeck/text.h"
 
-enum { HELP_ROWS_MOST = 100000 };
+enum { HELP_ROWS_MOST = 100000, HELP_WIDTH_MOST = 100 };
 
 struct view_help {
     struct view_base base;
@@ -38,8 +38,7 @@ static void add_title(struct page *page, const char *title)
 static void add_text(struct page *page, int column, enum style style, const char *text)
 {
     int width = page->area->columns - column - 1;
-    if (width < 10)
-        width = 10;
+    width = width < 10 ? 10 : width > HELP_WIDTH_MOST ? HELP_WIDTH_MOST : width;
     char line[512];
     do {
         /* As much as fits, to the last space in it. */
@@ -95,9 +94,8 @@ static void add_key(struct page *page, const struct tui *tui, enum action action
     buf_free(&keys);
 }
 
-static void add_keys(struct page *page, const struct view_help *view)
+static void add_keys_here(struct page *page, const struct view_help *view, bool shown[static ACTION_COUNT])
 {
-    bool shown[ACTION_COUNT] = {false};
     add_title(page, "Keys here");
     for (const enum action *action = view->about ? view->about->footer : NULL; action && *action != ACTION_NONE; action++)
         if (!shown[*action]) {
@@ -109,6 +107,10 @@ static void add_keys(struct page *page, const struct view_help *view)
             shown[action] = true;
             add_key(page, view->tui, (enum action)action);
         }
+}
+
+static void add_keys_everywhere(struct page *page, const struct view_help *view, const bool shown[static ACTION_COUNT])
+{
     add_title(page, "Keys everywhere");
     for (int action = ACTION_NONE + 1; action < ACTION_COUNT; action++)
         if (!shown[action] && !strcmp(action_rows[action].where, "everywhere"))
@@ -206,13 +208,15 @@ void help_about(struct view *raw, const struct tui *tui, const struct view_ops *
 
 static void add_all(struct page *page, const struct view_help *view)
 {
+    bool shown[ACTION_COUNT] = {false};
     add_warnings(page, view->tui);
     if (view->about) {
         add_title(page, view->about->title);
         add_text(page, 2, STYLE_TEXT, view->about->help);
     }
-    add_keys(page, view);
+    add_keys_here(page, view, shown);
     add_legend(page);
+    add_keys_everywhere(page, view, shown);
     add_commands(page);
     add_themes(page, view->tui);
 }

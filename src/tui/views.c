@@ -8,7 +8,6 @@
 #include "wgdeck/mem.h"
 #include "wgdeck/tui.h"
 
-
 const struct view_ops *const views[] = {
     &view_overview,
     &view_matrix,
