@@ -95,7 +95,7 @@ static void draw_bad_links(const struct map_layout *layout, const struct scene *
         if (star ? spokes > SPOKES_MOST : i >= MARKS_MOST)
             continue; /* they would hide what they are about; the list below has them */
         line_between(canvas, node_point(layout, link->a), node_point(layout, link->b), course_look(layout->bad[i].course).style,
-                     star ? IMPORTANCE_WELL + 1 : IMPORTANCE_WELL + layout->bad[i].course, star ? 3 : 0);
+                     star ? IMPORTANCE_WELL + 1 : IMPORTANCE_WELL + layout->bad[i].course, !star ? 0 : spokes <= 12 ? 1 : 3);
     }
 }
 
@@ -317,19 +317,37 @@ static void add_link(const struct scene *scene, const struct link *link, bool as
     buf_free(&name);
 }
 
+static bool is_lost(const struct scene *scene, size_t node)
+{
+    enum node_state state = scene->picture.diagnosis->nodes[node].state;
+    return state == NODE_DOWN || state == NODE_UNREACHABLE;
+}
+
 void map_draw_broken(const struct map_layout *layout, const struct scene *scene, const struct map_stats *stats, const struct area *area)
 {
     struct buf text = BUF_EMPTY, name = BUF_EMPTY;
     struct flow flow = {.area = area, .left = layout->single};
     for (size_t i = 0; i < layout->count; i++)
-        flow.left += map_is_star(stats, layout->members[i]);
+        flow.left += map_is_star(stats, layout->members[i]) || is_lost(scene, layout->members[i]);
     bool room = area->rows > 0;
+    for (size_t i = 0; i < layout->count && room; i++) {
+        uint32_t node = layout->members[i];
+        enum node_state node_state = scene->picture.diagnosis->nodes[node].state;
+        if (!is_lost(scene, node) || map_is_star(stats, node))
+            continue;
+        buf_clear(&text);
+        buf_add_format(&text, "%s %s", scene_name(scene, node, &name), node_state_text(node_state));
+        room = flow_add(&flow, look_of_node(node_state), buf_text(&text));
+    }
     for (size_t i = 0; i < layout->count && room; i++) {
         uint32_t node = layout->members[i];
         if (!map_is_star(stats, node))
             continue;
         buf_clear(&text);
+        const struct fault *fault = scene_fault_of_node(scene, node);
         buf_add_format(&text, "%s: %u of %u links bad", scene_name(scene, node, &name), stats->bad[node], stats->links[node]);
+        if (fault)
+            buf_add_format(&text, " (%s)", fault->kind->title);
         room = flow_add(&flow, (struct look_of){GLYPH_ERROR, STYLE_BAD}, buf_text(&text));
     }
     for (size_t i = 0; i < layout->single && room; i++) {

@@ -450,7 +450,9 @@ static void self_sentence(const struct scene *scene, size_t node, struct buf *bu
 {
     struct buf text = BUF_EMPTY;
     const struct node_summary *summary = &scene->picture.diagnosis->nodes[node];
-    buf_add_format(buf, "%s itself: %s, %zu of %zu rows live", scene_name(scene, node, &text), node_state_text(summary->state), summary->live, summary->rows);
+    buf_add_format(buf, "%s itself: %s", scene_name(scene, node, &text), node_state_text(summary->state));
+    if (summary->device)
+        buf_add_format(buf, ", %zu of %zu rows live", summary->live, summary->rows);
     const struct fault *fault = scene_fault_of_node(scene, node);
     if (fault)
         buf_add_format(buf, "; %s", scene_text(scene, fault->summary, &text));
@@ -525,7 +527,9 @@ void matrix_draw(struct view_matrix *matrix, const struct scene *scene, const st
     if (shape.title)
         draw_title(matrix, scene, area);
     struct area heads = area_part(area, shape.title, 0, shape.head, area->columns), body = area_part(area, top, 0, shape.body, area->columns);
-    struct area below = area_part(area, area->rows - shape.below, 0, shape.below, area->columns);
+    int used = (int)axes->row.visible + (int)(is_separated(matrix) ? rows_needed(matrix) - (long)axes->row.count : 0), gap = used < shape.body;
+    int under = used + gap < shape.body ? top + used + gap : area->rows - shape.below; /* near the cells that it is about */
+    struct area below = area_part(area, under, 0, shape.below, area->columns);
     draw_column_separators(matrix, &body, &shape, end);
     draw_heads(matrix, scene, &heads, &shape);
     for (int row = 0; row < shape.body; row++) {

@@ -142,7 +142,7 @@ void trouble_build(struct trouble *trouble, const struct scene *scene)
 {
     const struct diagnosis *diagnosis = scene->picture.diagnosis;
     size_t count = scene->picture.mesh->node_count;
-    if (trouble->nodes != count) {
+    if (trouble->nodes != count || !trouble->level) {
         trouble_free(trouble);
         trouble->nodes = count;
         trouble->bad_in = mem_alloc(count + 1, sizeof *trouble->bad_in);
@@ -219,10 +219,10 @@ static bool is_lost(const struct scene *scene, size_t node)
 static void choose(struct matrix_order *order, const struct scene *scene)
 {
     size_t count = scene->picture.mesh->node_count;
-    if (order->capacity < count) {
-        order->capacity = count;
-        order->rows = mem_resize(order->rows, count, sizeof *order->rows);
-        order->columns = mem_resize(order->columns, count, sizeof *order->columns);
+    if (order->capacity <= count) {
+        order->capacity = count + 1;
+        order->rows = mem_resize(order->rows, count + 1, sizeof *order->rows);
+        order->columns = mem_resize(order->columns, count + 1, sizeof *order->columns);
     }
     order->row_count = order->column_count = 0;
     for (size_t i = 0; i < count; i++) {

@@ -87,12 +87,12 @@ static int draw_faults(const struct scene *scene, size_t node, const struct area
         if (!fault_is_of_node(fault, node))
             continue;
         if (count++ < (all ? 8 : 2))
-            used += fault_lines_draw(scene, fault, area, row + used, all ? 4 : 0, true);
+            used += fault_lines_draw(scene, fault, area, row + used, &(struct fault_extent){.evidence = all ? 4 : 0, .remedies = all ? 12 : 3, .a = SIZE_MAX, .b = SIZE_MAX});
         else
             left_out++;
     }
     if (left_out)
-        used += area_format(area, row + used, 2, STYLE_DIM, "and %zu more: 5 shows all faults", left_out) > 0;
+        used += area_format(area, row + used, 2, STYLE_DIM, "and %zu more: the screen Faults has them all", left_out) > 0;
     return used;
 }
 
@@ -118,7 +118,8 @@ static void add_ssh(const struct fact_source *from, struct buf *buf)
 {
     add_shown(from, from->wanted->ssh ? from->wanted->ssh : "none: not reached by SSH", buf);
     if (from->wanted->ssh && from->scene->live && from->seen)
-        buf_add_text(buf, live_is_root(from->scene->live, from->node) ? ", as root" : from->seen->privileged ? ", not root, with sudo" : ", not root");
+        buf_add_text(buf, live_is_replay(from->scene->live) ? "" : live_is_root(from->scene->live, from->node) ? ", as root"
+                          : from->seen->privileged ? ", not root, with sudo" : ", not root");
 }
 
 static void add_interface(const struct fact_source *from, struct buf *buf)

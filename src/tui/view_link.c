@@ -115,9 +115,12 @@ static int draw_why(const struct scene *scene, const struct link *link, size_t a
 {
     const struct diagnosis *diagnosis = scene->picture.diagnosis;
     int used = 0;
-    for (size_t i = 0; i < diagnosis->fault_count; i++)
-        if (fault_is_of_link(&diagnosis->faults[i], a, b))
-            used += fault_lines_draw(scene, &diagnosis->faults[i], area, row + used, diagnosis->faults[i].nodes[1] == SIZE_MAX ? 2 : 6, true);
+    for (size_t i = 0; i < diagnosis->fault_count; i++) {
+        const struct fault *fault = &diagnosis->faults[i];
+        struct fault_extent extent = {.evidence = fault->nodes[1] == SIZE_MAX ? 3 : 6, .remedies = 6, .a = a, .b = b};
+        if (fault_is_of_link(fault, a, b))
+            used += fault_lines_draw(scene, fault, area, row + used, &extent);
+    }
     if (used == 0 && link)
         used = area_paragraph(area, row, 0, area->columns, 4, STYLE_TEXT, meanings[link->state], true);
     else if (used == 0)

@@ -196,7 +196,7 @@ static enum style out_cell(const struct scene *scene, uint32_t row, struct buf *
 }
 
 static const struct table_column columns[] = {
-    {.name = "with", .title = "With", .help = "the other node", .width = 4, .most = 32, .cell = name_cell, .order = name_order},
+    {.name = "with", .title = "With", .help = "the other node", .width = 0, .most = 32, .cell = name_cell, .order = name_order},
     {.name = "state", .title = "Link", .help = "state of the link", .width = 9, .cell = state_cell, .order = state_order},
     {.name = "hears", .title = "Hears it", .help = "the direction to this node", .width = 9, .drop = 2, .cell = hears_cell},
     {.name = "heard", .title = "Is heard", .help = "the direction from this node", .width = 9, .drop = 2, .cell = heard_cell},
