@@ -67,6 +67,11 @@ struct fault {
     int64_t since;             /* deck's wall clock, 0 unknown */
 };
 
+/* A remedy's parts: the length of the first one of REMEDY, up to a "; " that no bracket and no quotes hold; and where the command of a part of LENGTH
+ * bytes begins (at its start, or behind ": "), LENGTH when it is prose. */
+size_t remedy_part(const char *remedy);
+size_t remedy_command(const char *part, size_t length);
+
 struct node_summary {
     enum node_state state;
     const struct device *device; /* judged by; NULL; borrowed */

@@ -30,6 +30,10 @@ bool text_is_safe(const char *text, size_t length);
 size_t text_width(const char *text);
 unsigned text_character_width(uint32_t character);
 
+/* An amount for people: "830 B", "1.2 MiB". */
+#define BYTES_TEXT_SIZE 16
+void bytes_text(uint64_t bytes, char text[static BYTES_TEXT_SIZE]);
+
 /* A node name: 1 to 63 of [A-Za-z0-9._-], not beginning with '-' or '.'. */
 bool text_is_name(const char *text);
 

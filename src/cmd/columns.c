@@ -164,18 +164,6 @@ void columns_write(struct columns *columns, const struct terminal *terminal, str
     columns->row_count = columns->row_capacity = columns->mark_capacity = 0;
 }
 
-void bytes_text(uint64_t bytes, char text[static BYTES_TEXT_SIZE])
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    size_t unit = 0;
-    double value = (double)bytes;
-    while (value >= 1023.95 && unit + 1 < COUNT_OF(units)) {
-        value /= 1024;
-        unit++;
-    }
-    snprintf(text, BYTES_TEXT_SIZE, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
-}
-
 /* "n007.prod" as stem "n", number 7 of width 3, tail ".prod": the last run of digits counts. */
 struct numbered {
     size_t stem, digits;

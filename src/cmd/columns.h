@@ -34,8 +34,6 @@ void add_filled(struct buf *buf, const char *text, size_t at, size_t indent, siz
 /* A remedy (struct fault), its parts on lines of their own, from column INDENT on, where the line stands already (remedy.c). */
 void add_remedy(struct buf *buf, const char *remedy, size_t indent, size_t width);
 
-#define BYTES_TEXT_SIZE 16
-void bytes_text(uint64_t bytes, char text[static BYTES_TEXT_SIZE]); /* "1.2 MiB" */
 
 /* Names in few characters: runs of numbers folded, "db,n[1-20],n33". NAMES is sorted by it (n2 before n10). */
 void add_folded_names(struct buf *buf, const char **names, size_t count);

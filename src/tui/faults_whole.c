@@ -14,9 +14,9 @@ static void each_part(const struct scene *scene, const struct fault *fault, void
 {
     struct buf shown = BUF_EMPTY;
     for (const char *rest = scene_text(scene, fault->remedy, &shown); *rest;) {
-        size_t length = words_remedy_part(rest);
+        size_t length = remedy_part(rest);
         char *part = mem_text_part(rest, length);
-        each(part, words_remedy_command(part, length), context);
+        each(part, remedy_command(part, length), context);
         free(part);
         rest += length + (rest[length] ? 2 : 0);
     }

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "wgdeck/mem.h"
+#include "wgdeck/text.h"
 
 /* Three digits that count, and a letter for the thousands. */
 static void add_scaled(double value, double step, const char *const *units, size_t count, struct buf *buf)
@@ -46,14 +47,9 @@ void words_rate_short(double bytes_per_second, struct buf *buf)
 
 void words_bytes(uint64_t bytes, struct buf *buf)
 {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    size_t unit = 0;
-    double value = (double)bytes;
-    while (value >= 1023.95 && unit + 1 < COUNT_OF(units)) {
-        value /= 1024;
-        unit++;
-    }
-    buf_add_format(buf, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    char text[BYTES_TEXT_SIZE];
+    bytes_text(bytes, text);
+    buf_add_text(buf, text);
 }
 
 void words_age(int64_t nanoseconds, struct buf *buf)

@@ -35,11 +35,6 @@ const struct fault *words_link_fault(const struct scene *scene, const struct lin
 /* How an event is drawn: what got well again is good. */
 struct look_of words_event_look(const struct event *event);
 
-/* A remedy in its parts, as doctor shows them: the length of the first one of REMEDY, up to a "; " that no bracket and no quotes hold. */
-size_t words_remedy_part(const char *remedy);
-/* Where the command of a part of LENGTH bytes begins; LENGTH: it is prose. */
-size_t words_remedy_command(const char *part, size_t length);
-
 /* A node's place in the order of names (n2 before n10), cheap after the first call for a mesh. With privacy: its number. */
 uint64_t words_name_rank(const struct scene *scene, size_t node);
 

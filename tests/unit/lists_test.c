@@ -339,9 +339,9 @@ static void test_remedies_have_parts(void **state)
         {"on a: ", 6, 6},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        size_t part = words_remedy_part(cases[i].remedy);
+        size_t part = remedy_part(cases[i].remedy);
         CASE_ASSERT(i, part == cases[i].part);
-        CASE_ASSERT(i, words_remedy_command(cases[i].remedy, part) == cases[i].command);
+        CASE_ASSERT(i, remedy_command(cases[i].remedy, part) == cases[i].command);
     }
 }
 
