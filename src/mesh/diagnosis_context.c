@@ -161,6 +161,8 @@ static void fill_view(struct context *context, size_t index)
     view->looked = was_looked_at(view);
     find_earlier(context, view, index);
     find_places(view);
+    for (size_t i = 0; answered && i < view->seen->route_count && !view->routed_inside; i++)
+        view->routed_inside = strcmp(view->seen->routes[i].device, view->interface_name) == 0;
 }
 
 /* ---- clocks --------------------------------------------------------------------------------------------------- */
@@ -322,7 +324,9 @@ static void find_all_targets(struct context *context)
         free(view->targets);
         free(view->saved_targets);
         view->targets = view->device ? find_targets(context, view->device) : NULL;
-        view->saved_targets = view->saved ? find_targets(context, view->saved) : NULL;
+        view->saved_targets = !view->saved                ? NULL
+                              : view->saved == view->device ? mem_copy(view->targets, view->saved->peer_count, sizeof *view->targets)
+                                                            : find_targets(context, view->saved);
     }
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "diagnosis_private.h"
+#include "wgdeck/mem.h"
 
 static void find_whether_place_is_known(struct node_view *view)
 {
@@ -13,26 +14,37 @@ static void find_whether_place_is_known(struct node_view *view)
 
 /* faults.md E8: a node is NATed when others have learned it at an address that none of its interfaces has. One that is also seen at a
  * public address of its own merely has two ways out. */
-static void see_from(const struct context *context, size_t seer, size_t node, bool *foreign, bool *own_public)
+struct sight {
+    bool foreign, own_public;
+};
+
+static void see(struct node_view *view, const struct device_peer *row, int64_t age, struct sight *sight)
 {
-    struct node_view *view = &context->views[node];
-    struct pair *pair = pair_of(context, seer, node);
-    const struct device_peer *row = pair ? end_of(pair, seer)->row : NULL;
-    int64_t age = pair ? end_of(pair, seer)->age : -1;
-    if (!row || !row->endpoint.address.family)
+    if (!row->endpoint.address.family)
         return;
     const struct address *address = &row->endpoint.address;
     bool at_home = address_list_has(view->own, view->own_count, address), recent = age >= 0 && age <= AGE_LATE;
     view->seen_elsewhere |= !at_home;
     if (at_home)
-        *own_public |= recent && !address_is_private(address);
+        sight->own_public |= recent && !address_is_private(address);
     if (at_home || !recent)
         return;
     if (!view_has_address(view, address) && !address_is_private(address)) {
-        *foreign = true;
+        sight->foreign = true;
         view->seen_as = *address;
     }
     address_list_add(&view->reached, &view->reached_count, address);
+}
+
+/* Of all rows of one node, in their order: of large meshes that is much quicker than of all rows about one. */
+static void see_from(const struct context *context, size_t seer, struct sight *sights)
+{
+    const struct node_view *view = &context->views[seer];
+    for (size_t r = 0; view->device && r < view->device->peer_count; r++) {
+        uint32_t target = view->targets[r];
+        if (target != TARGET_NONE && !(target & TARGET_OLD) && target != seer)
+            see(&context->views[target], &view->device->peers[r], handshake_age(view, &view->device->peers[r]), &sights[target]);
+    }
 }
 
 /* Somebody can call it first when the mesh file or another node's saved row says where. */
@@ -69,12 +81,12 @@ static bool looks_natted(const struct node_view *view)
 
 void context_find_nats(struct context *context)
 {
+    struct sight *sights = mem_alloc(context->count, sizeof *sights);
+    for (size_t i = 0; i < context->count; i++)
+        see_from(context, i, sights);
     for (size_t i = 0; i < context->count; i++) {
         struct node_view *view = &context->views[i];
-        bool foreign = false, own_public = false;
-        for (size_t k = 0; k < context->count; k++)
-            if (k != i)
-                see_from(context, k, i, &foreign, &own_public);
+        bool foreign = sights[i].foreign, own_public = sights[i].own_public;
         find_whether_place_is_known(view);
         if (!view->looked || view->own_count == 0)
             continue;
@@ -83,4 +95,5 @@ void context_find_nats(struct context *context)
             (void)address_parse(view->seen->dialled, &view->seen_as);
         view->shut = view->natted && !has_endpoint_somewhere(context, i);
     }
+    free(sights);
 }

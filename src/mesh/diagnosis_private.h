@@ -51,6 +51,8 @@ struct node_view {
     size_t own_count;
     struct address *reached;              /* other addresses it was reached at: by the deck, by other nodes, as the mesh file says */
     size_t reached_count;
+    bool routed_inside;                   /* some route of its list leads into the interface */
+    bool mistaken;                        /* someone has a row that is meant for it, with another key */
     bool seen_elsewhere;                  /* some row sends to it at an address that is not its own */
     bool knows_place;                     /* one of own or reached is a public one */
     bool natted;                          /* others see it at an address that is not its own */
@@ -83,7 +85,9 @@ struct end {
     uint32_t sent, heard;              /* differences between two readings; UINT32_MAX: that or more */
     bool counted;                      /* they are known */
     bool complete;                     /* its prefixes were looked at, and none lacks */
+    bool wide;                         /* one of them is more than a single address */
     uint8_t faults;                    /* enum row_fault that are named, so that drift is not named again */
+    uint32_t preshared;                /* see links.c: 0 without a preshared key, 1 when its hash is not known, else made of the hash */
 };
 
 /* A pair of nodes with a link: PAIR->end[0] is held by a. Index as diagnosis->links. */
@@ -181,20 +185,44 @@ void end_count(const struct node_view *view, struct end *end, size_t row);
 void pair_judge(const struct context *context, struct pair *pair, struct link *link); /* LINK is overwritten */
 int64_t row_age(const struct node_view *view, const struct device_peer *row); /* of its handshake; may be negative; -1 never */
 void end_name(struct pair *pair, size_t holder, unsigned faults); /* faults of this row are named */
-struct pair *pair_of(const struct context *context, size_t a, size_t b); /* NULL if there is none */
-struct end *end_of(struct pair *pair, size_t holder);
-struct link *link_of(const struct context *context, const struct pair *pair);
-bool link_is_live(const struct context *context, const struct pair *pair); /* live or late, and no direction blocked */
 enum direction_state *direction_of(const struct context *context, const struct pair *pair, size_t from);
 bool allowed_has(const struct device_peer *row, const struct prefix *prefix);    /* exactly */
 bool allowed_covers(const struct device_peer *row, const struct prefix *prefix);
 bool allowed_same(const struct device_peer *a, const struct device_peer *b);
+int64_t handshake_age(const struct node_view *view, const struct device_peer *row); /* -1: never, or not to be told */
+
+/* These are asked for millions of times in a large mesh. NULL if there is no pair; quickest when A is what runs in the inner loop. */
+static inline struct pair *pair_of(const struct context *context, size_t a, size_t b)
+{
+    uint32_t index = context->pair_at ? context->pair_at[b * context->count + a] : 0;
+    return index ? &context->pairs[index - 1] : NULL;
+}
+
+static inline struct end *end_of(struct pair *pair, size_t holder)
+{
+    return &pair->end[holder == pair->b];
+}
+
+static inline struct link *link_of(const struct context *context, const struct pair *pair)
+{
+    return &context->diagnosis->links[pair - context->pairs];
+}
+
+/* Live or late, and no direction blocked. */
+static inline bool link_is_live(const struct context *context, const struct pair *pair)
+{
+    const struct link *link = link_of(context, pair);
+    return link->state == LINK_LIVE || link->state == LINK_LATE;
+}
 
 /* diagnosis_refresh.c: what a refresh rests on. After links_judge; after the last detector. */
 void basis_note_links(struct context *context);
 void basis_note_nodes(struct context *context);
 void basis_free(struct diagnosis_basis *basis);
 struct diagnosis_basis *basis_copy(const struct diagnosis_basis *basis, const struct diagnosis *diagnosis);
+
+/* faults_allowed.c: the row wants nothing but what is at the other node itself, and has just that. */
+bool row_has_just_its_own(const struct context *context, size_t other, const struct device_peer *row);
 
 /* faults_silence.c: what its detectors go by. */
 bool clock_is_behind(const struct context *context, const struct pair *pair, size_t sender, int64_t *by);

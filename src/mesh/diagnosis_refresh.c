@@ -335,7 +335,8 @@ static void fetch_ahead(const struct context *context, size_t index)
         if (next->rows[side] == NO_ROW)
             continue;
         __builtin_prefetch(&view->device->peers[next->rows[side]]);
-        __builtin_prefetch(&view->device->peers[next->rows[side]].tx_bytes);
+        __builtin_prefetch(&view->device->peers[next->rows[side]].handshake);
+        __builtin_prefetch(&view->device->peers[next->rows[side]].keepalive);
         if (view->device_earlier && next->rows[side] < view->device_earlier->row_count)
             __builtin_prefetch(&view->device_earlier->rows[next->rows[side]]);
     }

@@ -53,8 +53,8 @@ static void lacking_by_addresses(const struct context *context, size_t holder, s
     }
 }
 
-/* Node OTHER's row wants nothing but its own prefixes, and has exactly them: the common case, told without any allocation. */
-static bool has_just_its_own(const struct context *context, size_t other, const struct device_peer *row)
+/* The common case, told without any allocation. */
+bool row_has_just_its_own(const struct context *context, size_t other, const struct device_peer *row)
 {
     const struct mesh_node *node = &context->mesh->nodes[other];
     if (context->mesh->topology != TOPOLOGY_FULL || context->mesh->relay_network_count || row->allowed_count != node->address_count + node->allowed_count)
@@ -72,7 +72,7 @@ static void lacking_by_file(const struct context *context, size_t holder, size_t
 {
     struct prefix *wanted;
     size_t count;
-    if (has_just_its_own(context, other, row))
+    if (row_has_just_its_own(context, other, row))
         return;
     mesh_wants_allowed(context->mesh, holder, other, &wanted, &count);
     for (size_t i = 0; i < count; i++)
@@ -333,7 +333,7 @@ static void each_wide_prefix(struct context *context, bool (*look)(struct contex
         struct pair *pair = &context->pairs[i / 2];
         size_t holder = i % 2 ? pair->b : pair->a, other = i % 2 ? pair->a : pair->b;
         const struct device_peer *row = pair->end[i % 2].row;
-        for (size_t k = 0; row && k < row->allowed_count; k++)
+        for (size_t k = 0; pair->end[i % 2].wide && k < row->allowed_count; k++)
             if (!prefix_is_host(&row->allowed[k]) && can_judge_row(context, pair, holder) && context->views[holder].tunnel_fault == NONE &&
                 !is_meant(context, holder, other, &row->allowed[k]) && look(context, pair, holder, &row->allowed[k]))
                 break;

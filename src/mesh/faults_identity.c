@@ -156,7 +156,9 @@ static void each_node_with_key(struct context *context, void (*look)(struct cont
     for (size_t i = 0; i < context->count; i++) {
         if (!context->views[i].has_key || context->views[i].key_named || context->views[i].key_guessed)
             continue;
-        find_holders(context, i, &holders);
+        holders = (struct holders){.stale = holders.stale, .right = holders.right, .all_the_same = true};
+        if (context->views[i].mistaken)
+            find_holders(context, i, &holders);
         look(context, i, &holders);
     }
     free(holders.stale);

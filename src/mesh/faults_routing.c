@@ -36,7 +36,7 @@ static void detect_in_tunnel(struct context *context)
         size_t holder = i % 2 ? pair->b : pair->a;
         const struct node_view *view = &context->views[holder];
         const struct end *end = &pair->end[i % 2];
-        if (!end->row || !end->row->endpoint.address.family || pair->cause != NONE || view->stopped)
+        if (!view->routed_inside || !end->row || !end->row->endpoint.address.family || pair->cause != NONE || view->stopped)
             continue;
         const struct observed_route *route = observation_route(view->seen, &end->row->endpoint.address);
         if (!route || strcmp(route->device, view->interface_name) != 0)
@@ -251,6 +251,18 @@ static const struct device_peer *narrowest(const struct node_view *view, uint32_
     return row;
 }
 
+/* No path below has less room than this. */
+static uint32_t least_room(const struct node_view *view)
+{
+    uint32_t room = UINT32_MAX;
+    for (size_t i = 0; i < view->seen->route_count; i++) {
+        const struct observed_route *route = &view->seen->routes[i];
+        if (route->mtu > overhead(&route->to) && route->mtu - overhead(&route->to) < room)
+            room = route->mtu - overhead(&route->to);
+    }
+    return room;
+}
+
 /* Somebody chose it, or it follows from the network below: then another one at the other end is no fault. */
 static bool is_explained_mtu(const struct node_view *view, uint32_t room, bool room_known)
 {
@@ -298,7 +310,8 @@ static void look_at_mtu(struct context *context, size_t node, uint32_t usual, bo
     const struct node_view *view = &context->views[node];
     const struct observed_route *route = NULL;
     uint32_t room = 0, mtu = view->interface->mtu;
-    const struct device_peer *row = narrowest(view, &room, &route);
+    bool odd = majority && mtu != usual;
+    const struct device_peer *row = odd || mtu > least_room(view) ? narrowest(view, &room, &route) : NULL;
     if (row && mtu > room) {
         char to[ADDRESS_TEXT_SIZE];
         address_text(&row->endpoint.address, to);
@@ -306,7 +319,7 @@ static void look_at_mtu(struct context *context, size_t node, uint32_t usual, bo
         fault_summary(fault, "%s of %s has MTU %u, but the path to %s carries only %u: full packets do not fit", view->interface_name, view->name, mtu, to, room);
         fault_evidence(context, fault_index(context), "%s: the route to %s, by %s, has MTU %u, of which the tunnel takes %u", view->name, to, route->device,
                        route->mtu, overhead(&row->endpoint.address));
-    } else if (majority && mtu != usual && !is_explained_mtu(view, room, row != NULL)) {
+    } else if (odd && !is_explained_mtu(view, room, row != NULL)) {
         struct fault *fault = name_mtu(context, node, usual);
         fault_summary(fault, "%s of %s has MTU %u, the other ends have %u, and neither a file nor the network below asks for it", view->interface_name,
                       view->name, mtu, usual);

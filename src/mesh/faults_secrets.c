@@ -47,6 +47,8 @@ static void detect_psk(struct context *context)
         const struct device_peer *one = pair->end[0].row, *two = pair->end[1].row;
         if (!one || !two || pair->cause != NONE)
             continue;
+        if (pair->end[0].preshared == pair->end[1].preshared)
+            continue;
         bool differ = one->has_preshared != two->has_preshared;
         if (one->has_preshared && two->has_preshared && hash_is_known(one) && hash_is_known(two))
             differ = memcmp(one->preshared_hash, two->preshared_hash, KEY_HASH_SIZE) != 0;

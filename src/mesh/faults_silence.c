@@ -185,20 +185,33 @@ static void name_blocked_node(struct context *context, size_t node, bool hears)
     free(senders);
 }
 
+/* How many links of each node are an open question: most often none are, and nothing need be counted. */
+static size_t *count_open(const struct context *context)
+{
+    size_t *open = mem_alloc(context->count, sizeof *open);
+    for (size_t i = 0; i < context->pair_count; i++) {
+        open[context->pairs[i].a] += is_open_question(&context->pairs[i]);
+        open[context->pairs[i].b] += is_open_question(&context->pairs[i]);
+    }
+    return open;
+}
+
 static void detect_blocked_nodes(struct context *context)
 {
     for (;;) {
+        size_t *open = count_open(context);
         size_t best = NONE, most = 1;
         bool best_hears = false;
         for (size_t i = 0; i < context->count; i++) {
             bool hears;
-            size_t blocked = count_inbound(context, i, &hears);
+            size_t blocked = open[i] > most ? count_inbound(context, i, &hears) : 0;
             if (blocked > most) {
                 most = blocked;
                 best = i;
                 best_hears = hears;
             }
         }
+        free(open);
         if (best == NONE)
             return;
         name_blocked_node(context, best, best_hears);

@@ -184,7 +184,7 @@ static bool was_up_once(const struct pair *pair)
 
 static bool can_judge_pair(const struct context *context, const struct pair *pair)
 {
-    return pair->end[0].row && pair->end[1].row && pair->cause == NONE && !link_is_live(context, pair) && !context->views[pair->a].stopped &&
+    return !link_is_live(context, pair) && pair->end[0].row && pair->end[1].row && pair->cause == NONE && !context->views[pair->a].stopped &&
            !context->views[pair->b].stopped;
 }
 
@@ -239,7 +239,7 @@ static bool can_judge_endpoint(const struct context *context, const struct pair 
 {
     const struct device_peer *row = pair->end[holder == pair->b].row;
     const struct node_view *peer = &context->views[other_of(pair, holder)];
-    return row && row->endpoint.address.family && peer->looked && peer->device && pair->cause == NONE && !link_is_live(context, pair) &&
+    return !link_is_live(context, pair) && row && row->endpoint.address.family && peer->looked && peer->device && pair->cause == NONE &&
            !context->views[holder].stopped && !peer->stopped;
 }
 

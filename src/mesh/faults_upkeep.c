@@ -120,7 +120,7 @@ static void compare_with_saved(struct drift *drift)
     const struct node_view *view = &drift->context->views[drift->node];
     const struct device *running = view->device, *saved = view->saved;
     size_t r = 0, s = 0;
-    while (r < running->peer_count || s < saved->peer_count) {
+    while (running != saved && (r < running->peer_count || s < saved->peer_count)) {
         int order = r == running->peer_count ? 1 : s == saved->peer_count ? -1 : key_compare(&running->peers[r].public_key, &saved->peers[s].public_key);
         if (order == 0) {
             const char *host = view->config->endpoint_hosts ? view->config->endpoint_hosts[s] : NULL;
@@ -158,7 +158,10 @@ static void compare_with_file(struct drift *drift)
         add_line(drift, "MTU %u runs, the mesh file has %u", view->interface->mtu, view->node->mtu);
     for (size_t r = 0; r < view->device->peer_count; r++) {
         uint32_t target = view->targets[r];
-        struct pair *pair = target == TARGET_NONE || (target & TARGET_OLD) || target == drift->node ? NULL : pair_of(context, drift->node, target);
+        bool of_node = target != TARGET_NONE && !(target & TARGET_OLD) && target != drift->node;
+        if (!of_node || mesh_wants_link(context->mesh, drift->node, target))
+            continue;
+        struct pair *pair = pair_of(context, target, drift->node);
         if (!pair || pair->cause != NONE)
             continue;
         const struct end *far = end_of(pair, target);

@@ -5,17 +5,6 @@
 #include "diagnosis_private.h"
 #include "wgdeck/mem.h"
 
-struct pair *pair_of(const struct context *context, size_t a, size_t b)
-{
-    uint32_t index = context->pair_at ? context->pair_at[a * context->count + b] : 0;
-    return index ? &context->pairs[index - 1] : NULL;
-}
-
-struct end *end_of(struct pair *pair, size_t holder)
-{
-    return &pair->end[holder == pair->b];
-}
-
 void end_name(struct pair *pair, size_t holder, unsigned faults)
 {
     end_of(pair, holder)->faults |= (uint8_t)faults;
@@ -26,21 +15,10 @@ int64_t row_age(const struct node_view *view, const struct device_peer *row)
     return row->handshake > 0 ? time_between(view->seen->node_time, row->handshake) : -1;
 }
 
-struct link *link_of(const struct context *context, const struct pair *pair)
-{
-    return &context->diagnosis->links[pair - context->pairs];
-}
-
 enum direction_state *direction_of(const struct context *context, const struct pair *pair, size_t from)
 {
     struct link *link = link_of(context, pair);
     return from == pair->a ? &link->a_to_b : &link->b_to_a;
-}
-
-bool link_is_live(const struct context *context, const struct pair *pair)
-{
-    const struct link *link = link_of(context, pair);
-    return link->state == LINK_LIVE || link->state == LINK_LATE;
 }
 
 /* Nearly all prefixes are equal byte for byte, which is quickly seen. */
@@ -166,7 +144,7 @@ static void number_pairs(struct context *context)
 
 
 /* By the node's own clock, in the same reading. -1: never, or the clock was set back since. */
-static int64_t age_of(const struct node_view *view, const struct device_peer *row)
+int64_t handshake_age(const struct node_view *view, const struct device_peer *row)
 {
     if (row->handshake <= 0)
         return -1;
@@ -182,39 +160,75 @@ void end_count(const struct node_view *view, struct end *end, size_t row)
     const struct counted_row *before = view->device_earlier ? counters_row(view->device_earlier, view->device, row) : NULL;
     uint64_t sent = 0, heard = 0;
     end->row = now;
-    end->age = age_of(view, now);
+    end->age = handshake_age(view, now);
     /* Counters that went down were begun anew with the row or the engine: the difference says nothing. */
     end->counted = before && counters_difference(before, now, &heard, &sent);
     end->sent = sent < UINT32_MAX ? (uint32_t)sent : UINT32_MAX;
     end->heard = heard < UINT32_MAX ? (uint32_t)heard : UINT32_MAX;
 }
 
-static void fill_running(struct context *context, size_t holder)
+/* Of the preshared key's hash, as much as tells two of them apart. */
+static uint32_t preshared_of(const struct device_peer *row)
 {
-    const struct node_view *view = &context->views[holder];
-    for (size_t r = 0; view->device && r < view->device->peer_count; r++) {
-        const struct device_peer *row = &view->device->peers[r];
-        size_t target = target_of(context, holder, r);
-        struct pair *pair = target == NONE || target == holder ? NULL : pair_of(context, holder, target);
-        if (!pair)
-            continue;
-        struct end *end = end_of(pair, holder);
-        if (view->targets[r] != target) {
-            end->wrong = row;
-            continue;
-        }
-        end_count(view, end, r);
-    }
+    uint32_t parts[KEY_HASH_SIZE / sizeof(uint32_t)], mixed = 0;
+    if (!row->has_preshared)
+        return 0;
+    memcpy(parts, row->preshared_hash, sizeof parts);
+    for (size_t i = 0; i < COUNT_OF(parts); i++)
+        mixed = (mixed ^ parts[i]) * UINT32_C(0x9E3779B1) + (parts[i] != 0);
+    return mixed ? mixed | 2 : 1;
 }
 
-static void fill_saved(struct context *context, size_t holder)
+/* All that a detector of prefixes would ask of a usual row, while it is at hand. */
+static void look_at_prefixes(const struct context *context, struct end *end, size_t other)
+{
+    for (size_t i = 0; i < end->row->allowed_count; i++)
+        end->wide |= !prefix_is_host(&end->row->allowed[i]);
+    end->complete = context->mesh->from_file && (!end->saved || allowed_same(end->row, end->saved)) && row_has_just_its_own(context, other, end->row);
+}
+
+static void fill_row(struct context *context, size_t holder, size_t row, const struct device_peer *saved)
 {
     const struct node_view *view = &context->views[holder];
-    for (size_t r = 0; view->saved && r < view->saved->peer_count; r++) {
-        uint32_t target = view->saved_targets[r];
-        struct pair *pair = target == TARGET_NONE || (target & TARGET_OLD) || target == holder ? NULL : pair_of(context, holder, target);
-        if (pair)
-            end_of(pair, holder)->saved = &view->saved->peers[r];
+    size_t target = target_of(context, holder, row);
+    struct pair *pair = target == NONE || target == holder ? NULL : pair_of(context, target, holder);
+    if (!pair)
+        return;
+    struct end *end = end_of(pair, holder);
+    if (view->targets[row] != target) {
+        end->wrong = &view->device->peers[row];
+        context->views[target].mistaken = true;
+        return;
+    }
+    end_count(view, end, row);
+    end->preshared = preshared_of(end->row);
+    end->saved = saved;
+    look_at_prefixes(context, end, target);
+}
+
+static void fill_saved(struct context *context, size_t holder, size_t row)
+{
+    const struct node_view *view = &context->views[holder];
+    uint32_t target = view->saved_targets[row];
+    struct pair *pair = target == TARGET_NONE || (target & TARGET_OLD) || target == holder ? NULL : pair_of(context, target, holder);
+    if (pair)
+        end_of(pair, holder)->saved = &view->saved->peers[row];
+}
+
+/* Running and saved rows are both in the order of their keys. */
+static void fill_ends(struct context *context, size_t holder)
+{
+    const struct node_view *view = &context->views[holder];
+    size_t rows = view->device ? view->device->peer_count : 0, saved_rows = view->saved ? view->saved->peer_count : 0;
+    for (size_t r = 0, s = 0; r < rows || s < saved_rows;) {
+        int order = r == rows ? 1 : s == saved_rows ? -1 : view->saved == view->device ? 0
+                    : key_compare(&view->device->peers[r].public_key, &view->saved->peers[s].public_key);
+        if (order <= 0)
+            fill_row(context, holder, r, order == 0 ? &view->saved->peers[s] : NULL);
+        else
+            fill_saved(context, holder, s);
+        r += order <= 0;
+        s += order >= 0;
     }
 }
 
@@ -234,10 +248,8 @@ void links_build(struct context *context)
     context->pair_at = mem_alloc(context->count * context->count, sizeof *context->pair_at);
     mark_all(context);
     number_pairs(context);
-    for (size_t i = 0; i < context->count; i++) {
-        fill_running(context, i);
-        fill_saved(context, i);
-    }
+    for (size_t i = 0; i < context->count; i++)
+        fill_ends(context, i);
 }
 
 /* ---- states --------------------------------------------------------------------------------------------------- */
