@@ -16,11 +16,32 @@ enum { SEEN_MOST = 4096, TOKEN_MOST = 256 };
 /* What was hidden, sorted by text, with the number it has. */
 struct seen { char *text; size_t number; };
 struct seen_list { struct seen *list; size_t count, capacity; };
-struct privacy { struct seen_list addresses, keys, hosts; };
+
+/* What the mesh itself is called by, sorted; made anew with each picture, since hosts tell their names late. */
+struct word { char *text, *shown; };
+struct privacy {
+    struct seen_list addresses, keys, hosts;
+    struct word *words;
+    size_t word_count, word_capacity;
+    size_t *groups;           /* per node: the number of its group */
+    const struct mesh *mesh;  /* that words are of; NULL: to be made */
+};
 
 struct privacy *privacy_new(void)
 {
     return mem_alloc(1, sizeof(struct privacy));
+}
+
+void privacy_renew(struct privacy *privacy)
+{
+    for (size_t i = 0; i < privacy->word_count; i++) {
+        free(privacy->words[i].text);
+        free(privacy->words[i].shown);
+    }
+    free(privacy->groups);
+    privacy->groups = NULL;
+    privacy->word_count = 0;
+    privacy->mesh = NULL;
 }
 
 static void free_list(struct seen_list *list)
@@ -34,6 +55,8 @@ void privacy_free(struct privacy *privacy)
 {
     if (!privacy)
         return;
+    privacy_renew(privacy);
+    free(privacy->words);
     free_list(&privacy->addresses);
     free_list(&privacy->keys);
     free_list(&privacy->hosts);
@@ -64,69 +87,119 @@ static size_t number_of(struct seen_list *list, const char *text)
 
 static void add_numbered(struct seen_list *list, const char *word, const char *text, struct buf *buf)
 {
-    size_t number = list ? number_of(list, text) : 0;
+    size_t number = number_of(list, text);
     buf_add_text(buf, word);
     if (number)
         buf_add_format(buf, "-%zu", number);
 }
 
-size_t privacy_group_number(const struct mesh *mesh, const char *group)
+static void add_word(struct privacy *privacy, const char *text, size_t length, char *shown)
 {
-    size_t number = 0;
-    for (size_t i = 0; i < mesh->node_count; i++) {
-        if (!mesh->nodes[i].group)
-            continue;
-        bool before = false;
-        for (size_t k = 0; k < i && !before; k++)
-            before = mesh->nodes[k].group && !strcmp(mesh->nodes[k].group, mesh->nodes[i].group);
-        if (!before)
-            number++;
-        if (!strcmp(mesh->nodes[i].group, group))
-            break;
+    if (!text || !length) {
+        free(shown);
+        return;
     }
-    return number;
+    MEM_GROW(privacy->words, privacy->word_count, privacy->word_capacity);
+    privacy->words[privacy->word_count++] = (struct word){mem_text_part(text, length), shown};
 }
 
-static bool same(const char *name, const char *token)
+static void add_whole(struct privacy *privacy, const char *text, char *shown)
 {
-    return name && *name && !strcasecmp(name, token);
+    add_word(privacy, text, text ? strlen(text) : 0, shown);
 }
 
-/* The host of [user@]host[:port]. */
-static bool same_host(const char *target, const char *token)
+/* The host of [user@]host[:port]; an IPv6 address is known without. */
+static void add_target(struct privacy *privacy, const char *target, size_t number)
 {
     if (!target)
-        return false;
+        return;
     const char *host = strrchr(target, '@') ? strrchr(target, '@') + 1 : target;
-    size_t length = strcspn(host, ":");
-    return length && strlen(token) == length && !strncasecmp(host, token, length);
+    add_word(privacy, host, strcspn(host, ":"), mem_format("host-%zu", number));
+    add_whole(privacy, target, mem_format("host-%zu", number));
+}
+
+static int compare_words(const void *left, const void *right)
+{
+    const struct word *one = left, *other = right;
+    return strcasecmp(one->text, other->text);
+}
+
+static int compare_group_names(const void *left, const void *right)
+{
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+/* Groups are numbered by name: the same whatever the order of nodes. */
+static void number_groups(struct privacy *privacy, const struct mesh *mesh)
+{
+    const char **names = mem_alloc(mesh->node_count + 1, sizeof *names);
+    size_t count = 0, kept = 0;
+    for (size_t i = 0; i < mesh->node_count; i++)
+        if (mesh->nodes[i].group)
+            names[count++] = mesh->nodes[i].group;
+    qsort(names, count, sizeof *names, compare_group_names);
+    for (size_t i = 0; i < count; i++)
+        if (!kept || strcmp(names[kept - 1], names[i]))
+            names[kept++] = names[i];
+    privacy->groups = mem_alloc(mesh->node_count + 1, sizeof *privacy->groups);
+    for (size_t i = 0; i < mesh->node_count; i++) {
+        const char *group = mesh->nodes[i].group;
+        const char **at = group && kept ? bsearch(&group, names, kept, sizeof *names, compare_group_names) : NULL;
+        privacy->groups[i] = at ? (size_t)(at - names) + 1 : 0;
+    }
+    for (size_t i = 0; i < kept; i++)
+        add_whole(privacy, names[i], mem_format("group-%zu", i + 1));
+    free(names);
+}
+
+/* The first of equal words counts: a node's name is stronger than a host's, and both than a group's. */
+static void make_words(struct privacy *privacy, const struct mesh *mesh, const struct observed *observed)
+{
+    struct privacy weaker = {.mesh = mesh};
+    if (privacy->mesh == mesh)
+        return;
+    privacy_renew(privacy);
+    privacy->mesh = mesh;
+    for (size_t i = 0; i < mesh->node_count; i++) {
+        const struct mesh_node *node = &mesh->nodes[i];
+        add_whole(privacy, node->name, mem_format("node-%zu", i + 1));
+        add_target(&weaker, node->ssh, i + 1);
+        add_whole(&weaker, node->endpoint_host, mem_format("host-%zu", i + 1));
+        if (observed && i < observed->node_count)
+            add_whole(&weaker, observed->nodes[i].hostname, mem_format("host-%zu", i + 1));
+    }
+    number_groups(&weaker, mesh);
+    add_whole(&weaker, mesh->name, mem_text("mesh"));
+    privacy->groups = weaker.groups;
+    qsort(privacy->words, privacy->word_count, sizeof *privacy->words, compare_words);
+    size_t strong = privacy->word_count;
+    for (size_t i = 0; i < weaker.word_count; i++) {
+        if (bsearch(&weaker.words[i], privacy->words, strong, sizeof *privacy->words, compare_words)) {
+            free(weaker.words[i].text);
+            free(weaker.words[i].shown);
+            continue;
+        }
+        MEM_GROW(privacy->words, privacy->word_count, privacy->word_capacity);
+        privacy->words[privacy->word_count++] = weaker.words[i];
+    }
+    free(weaker.words);
+    qsort(privacy->words, privacy->word_count, sizeof *privacy->words, compare_words);
+}
+
+size_t privacy_group(struct privacy *privacy, const struct mesh *mesh, const struct observed *observed, size_t node)
+{
+    make_words(privacy, mesh, observed);
+    return privacy->groups[node];
 }
 
 /* A word of the mesh itself. */
-static bool hide_name(const struct mesh *mesh, const struct observed *observed, const char *token, struct buf *buf)
+static bool hide_name(const struct privacy *privacy, const char *token, struct buf *buf)
 {
-    for (size_t i = 0; i < mesh->node_count; i++) {
-        const struct mesh_node *node = &mesh->nodes[i];
-        const char *hostname = observed && i < observed->node_count ? observed->nodes[i].hostname : NULL;
-        if (same(node->name, token)) {
-            buf_add_format(buf, "node-%zu", i + 1);
-            return true;
-        }
-        if (same(hostname, token) || same(node->endpoint_host, token) || same_host(node->ssh, token) || same(node->ssh, token)) {
-            buf_add_format(buf, "host-%zu", i + 1);
-            return true;
-        }
-    }
-    for (size_t i = 0; i < mesh->node_count; i++)
-        if (same(mesh->nodes[i].group, token)) {
-            buf_add_format(buf, "group-%zu", privacy_group_number(mesh, mesh->nodes[i].group));
-            return true;
-        }
-    if (same(mesh->name, token)) {
-        buf_add_text(buf, "mesh");
-        return true;
-    }
-    return false;
+    struct word wanted = {(char *)(uintptr_t)token, NULL};
+    const struct word *found = bsearch(&wanted, privacy->words, privacy->word_count, sizeof wanted, compare_words);
+    if (found)
+        buf_add_text(buf, found->shown);
+    return found != NULL;
 }
 
 static bool hide_address(struct privacy *privacy, const char *token, struct buf *buf)
@@ -135,7 +208,7 @@ static bool hide_address(struct privacy *privacy, const char *token, struct buf 
     struct prefix prefix;
     struct address address;
     char text[ADDRESS_TEXT_SIZE], bare[TOKEN_MOST];
-    struct seen_list *list = privacy ? &privacy->addresses : NULL;
+    struct seen_list *list = &privacy->addresses;
     size_t length = strlen(token);
     if (!strpbrk(token, ".:"))
         return false;
@@ -178,7 +251,7 @@ static bool hide_key(struct privacy *privacy, const char *token, struct buf *buf
     bool fingerprint = !strncmp(token, "SHA256:", 7) && length >= 40;
     if (!key && !fingerprint)
         return false;
-    add_numbered(privacy ? &privacy->keys : NULL, key ? "key" : "fingerprint", token, buf);
+    add_numbered(&privacy->keys, key ? "key" : "fingerprint", token, buf);
     return true;
 }
 
@@ -206,10 +279,10 @@ static bool is_host_name(const char *token)
     return isalnum((unsigned char)*token);
 }
 
-static void hide_token(struct privacy *privacy, const struct mesh *mesh, const struct observed *observed, const char *token, struct buf *buf);
+static void hide_token(struct privacy *privacy, const char *token, struct buf *buf);
 
 /* user@host, host:port, node->node, name's: parts that are hidden one by one. True if it was one of these. */
-static bool hide_parts(struct privacy *privacy, const struct mesh *mesh, const struct observed *observed, const char *token, struct buf *buf)
+static bool hide_parts(struct privacy *privacy, const char *token, struct buf *buf)
 {
     static const char *const dividers[] = {"->", ">", "<", "@", "=", ",", "/", ":"};
     char part[TOKEN_MOST];
@@ -222,22 +295,22 @@ static bool hide_parts(struct privacy *privacy, const struct mesh *mesh, const s
         if (!strcmp(dividers[i], "@"))
             buf_add_text(buf, "user");
         else
-            hide_token(privacy, mesh, observed, part, buf);
+            hide_token(privacy, part, buf);
         buf_add_text(buf, dividers[i]);
-        hide_token(privacy, mesh, observed, at + length, buf);
+        hide_token(privacy, at + length, buf);
         return true;
     }
     return false;
 }
 
 /* One word without the punctuation around it. */
-static void hide_token(struct privacy *privacy, const struct mesh *mesh, const struct observed *observed, const char *token, struct buf *buf)
+static void hide_token(struct privacy *privacy, const char *token, struct buf *buf)
 {
-    if (hide_name(mesh, observed, token, buf) || hide_key(privacy, token, buf) || hide_address(privacy, token, buf) ||
-        hide_parts(privacy, mesh, observed, token, buf))
+    if (hide_name(privacy, token, buf) || hide_key(privacy, token, buf) || hide_address(privacy, token, buf) ||
+        hide_parts(privacy, token, buf))
         return;
     if (is_host_name(token))
-        add_numbered(privacy ? &privacy->hosts : NULL, "name", token, buf);
+        add_numbered(&privacy->hosts, "name", token, buf);
     else
         buf_add_text(buf, token);
 }
@@ -248,7 +321,7 @@ static bool is_token(char byte)
 }
 
 /* What stands around a word and is no part of it. "[" begins an address. */
-static void hide_word(struct privacy *privacy, const struct mesh *mesh, const struct observed *observed, const char *word, size_t length, struct buf *buf)
+static void hide_word(struct privacy *privacy, const char *word, size_t length, struct buf *buf)
 {
     char token[TOKEN_MOST];
     size_t start = 0, end = length;
@@ -269,11 +342,11 @@ static void hide_word(struct privacy *privacy, const struct mesh *mesh, const st
             buf_add_char(buf, '[');
             bool closed = token[end - start - 1] == ']';
             token[end - start - (closed ? 1 : 0)] = '\0';
-            hide_token(privacy, mesh, observed, token + 1, buf);
+            hide_token(privacy, token + 1, buf);
             if (closed)
                 buf_add_char(buf, ']');
         } else {
-            hide_token(privacy, mesh, observed, token, buf);
+            hide_token(privacy, token, buf);
         }
     }
     buf_add(buf, word + end, length - end);
@@ -281,12 +354,13 @@ static void hide_word(struct privacy *privacy, const struct mesh *mesh, const st
 
 void privacy_hide(struct privacy *privacy, const struct mesh *mesh, const struct observed *observed, const char *text, struct buf *buf)
 {
+    make_words(privacy, mesh, observed);
     while (*text) {
         size_t length = 0;
         while (text[length] && is_token(text[length]))
             length++;
         if (length) {
-            hide_word(privacy, mesh, observed, text, length, buf);
+            hide_word(privacy, text, length, buf);
             text += length;
         } else {
             buf_add_char(buf, *text++);

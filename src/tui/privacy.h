@@ -11,8 +11,9 @@ struct privacy;
 struct privacy *privacy_new(void);
 void privacy_free(struct privacy *privacy);
 
-/* Adds TEXT with everything hidden that tells whose mesh it is. PRIVACY may be NULL: then addresses and keys are not told apart. OBSERVED may be NULL. */
+void privacy_renew(struct privacy *privacy); /* there is a new picture: hosts may tell their names now */
+/* Adds TEXT with everything hidden that tells whose mesh it is. OBSERVED may be NULL. */
 void privacy_hide(struct privacy *privacy, const struct mesh *mesh, const struct observed *observed, const char *text, struct buf *buf);
-size_t privacy_group_number(const struct mesh *mesh, const char *group); /* from 1, in the mesh's order */
+size_t privacy_group(struct privacy *privacy, const struct mesh *mesh, const struct observed *observed, size_t node); /* its number, from 1; 0: none */
 
 #endif

@@ -49,7 +49,9 @@ const char *scene_name(const struct scene *scene, size_t node, struct buf *buf)
 const char *scene_text(const struct scene *scene, const char *text, struct buf *buf)
 {
     buf_clear(buf);
-    if (scene->privacy && scene->picture.mesh)
+    if (scene->privacy && (!scene->hidden || !scene->picture.mesh))
+        buf_add_text(buf, "hidden");
+    else if (scene->privacy)
         privacy_hide(scene->hidden, scene->picture.mesh, scene->picture.observed, text ? text : "", buf);
     else
         buf_add_text(buf, text ? text : "");
@@ -64,7 +66,7 @@ const char *scene_group(const struct scene *scene, size_t node)
         return "";
     if (!scene->privacy)
         return mesh->nodes[node].group;
-    snprintf(hidden, sizeof hidden, "group-%zu", privacy_group_number(mesh, mesh->nodes[node].group));
+    snprintf(hidden, sizeof hidden, "group-%zu", scene->hidden ? privacy_group(scene->hidden, mesh, scene->picture.observed, node) : 0);
     return hidden;
 }
 

@@ -21,7 +21,7 @@ struct scene {
     bool filter_not;
     const uint8_t *node_matches;   /* per node: does its name, group or address match the filter? Already inverted for FILTER_NOT. NULL: all */
     uint64_t number;               /* grows whenever rows may be others: a new picture, filter, faults_only, privacy */
-    struct privacy *hidden;        /* what was hidden so far, so that it is hidden the same way again; NULL: nothing is numbered */
+    struct privacy *hidden;        /* what was hidden so far, so that it is hidden the same way again; needed for privacy */
     const struct scene_index *index; /* which fault a node or a link has, made once a picture; NULL: they are searched */
 };
 

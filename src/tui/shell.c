@@ -82,8 +82,11 @@ void shell_free(struct tui *tui)
     struct shell *shell = tui->shell;
     if (!shell)
         return;
-    /* The deck was told to end while somebody works there: it goes, the shell stays in front as long as it lives. */
+    /* The deck was told to end while somebody works there: so is the shell, which nobody would be in front of. */
     ev_timer_stop(tui->loop, &shell->tick);
+    kill(-shell->pid, SIGHUP);
+    kill(-shell->pid, SIGCONT);
+    to_foreground(getpgrp());
     free(shell->name);
     free(shell);
     tui->shell = NULL;

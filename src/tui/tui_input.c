@@ -158,6 +158,11 @@ void tui_key(struct tui *tui, const struct key_event *key)
         mouse(tui, key);
         return;
     }
+    if (tui->prompt.kind != PROMPT_NONE && key->alt) { /* Esc and a key, faster than they can be told apart */
+        prompt_takes(tui, &(struct key_event){.code = KEY_CODE_ESCAPE});
+        tui_key(tui, &(struct key_event){.code = key->code});
+        return;
+    }
     if (tui->prompt.kind != PROMPT_NONE) {
         prompt_takes(tui, key);
         return;

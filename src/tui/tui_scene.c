@@ -33,6 +33,7 @@ static void make_index(struct tui *tui)
         return;
     scene_index_free(tui->index);
     tui->index = scene_index_new(picture);
+    privacy_renew(tui->scene.hidden);
     tui->indexed = picture->number;
     tui->indexed_diagnosis = picture->diagnosis;
     tui->scene.index = tui->index;
