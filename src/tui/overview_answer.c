@@ -149,9 +149,10 @@ int overview_answer(const struct scene *scene, const struct overview_counts *cou
         buf_clear(&rest);
     }
     struct area first = area_part(area, 0, 0, 1, area->columns);
-    first = area_on(&first, verdict == VERDICT_FAULT && !scene->picture.old && counts->waiting < counts->nodes ? GROUND_ALARM : area->ground);
+    bool alarm = verdict == VERDICT_FAULT && !scene->picture.old && counts->waiting < counts->nodes;
+    first = area_on(&first, alarm ? GROUND_ALARM : area->ground);
     area_fill(&first);
-    words_field(&first, 0, 1, area->columns - 2, false, scene->picture.old ? STYLE_OLD : look.style, buf_text(&line));
+    words_field(&first, 0, 1, area->columns - 2, false, scene->picture.old ? STYLE_OLD : alarm ? STYLE_TEXT : look.style, buf_text(&line)); /* red on red is not read */
     int used = 1;
     if (rest.length && most > 1) {
         struct area second = area_part(area, 1, 0, 1, area->columns);

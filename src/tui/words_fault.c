@@ -6,11 +6,13 @@
 
 #include "wgdeck/mem.h"
 
-/* %0, %1: the node to look at first, and the other one; %f, %t: of the direction that suffers. The first that all is known for is taken; a kind
+/* %0, %1: the node to look at first, and the other one; %f, %t: of the direction that suffers. The first that all is known for is taken, one with + only of a
+ * fault that explains more than one other thing; a kind
  * without a row here is named by its title. */
 static const struct { const char *id, *words; } phrases[] = {
     {"peer-missing", "%0 has no row for %1"},
     {"peers-missing-both", "%0 and %1 have no rows for each other"},
+    {"wrong-key", "+%0 has another key than others hold"},
     {"wrong-key", "keys of %0 and %1 do not match"},
     {"wrong-key", "%0 shows another key"},
     {"key-half-rotated", "the new key of %0 is not everywhere"},
@@ -89,8 +91,11 @@ static void add_title(const struct fault *fault, struct buf *buf)
 void words_fault(const struct scene *scene, const struct fault *fault, struct buf *buf)
 {
     for (size_t i = 0; i < COUNT_OF(phrases); i++)
-        if (!strcmp(phrases[i].id, fault->kind->id) && add_phrase(scene, fault, phrases[i].words, buf))
-            return;
+        if (!strcmp(phrases[i].id, fault->kind->id)) {
+            bool wide = *phrases[i].words == '+';
+            if ((!wide || fault->consequence_count > 1) && add_phrase(scene, fault, phrases[i].words + wide, buf))
+                return;
+        }
     if (!add_phrase(scene, fault, "%0 and %1: ", buf))
         add_phrase(scene, fault, "%0: ", buf);
     add_title(fault, buf);
@@ -100,7 +105,7 @@ void words_fault_beside(const struct scene *scene, const struct fault *fault, si
 {
     size_t other = fault->nodes[0] == node ? fault->nodes[1] : fault->nodes[0];
     buf_add_text(buf, fault->kind->title);
-    if (node == SIZE_MAX || other >= scene->picture.mesh->node_count)
+    if (node == SIZE_MAX || (node == fault->nodes[0] && fault->consequence_count > 1) || other >= scene->picture.mesh->node_count)
         return;
     struct buf name = BUF_EMPTY;
     buf_add_format(buf, ": %s", scene_name(scene, other, &name));
