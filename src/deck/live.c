@@ -78,6 +78,15 @@ static const struct counters *before(struct live *live)
     return history_before(live->history, at);
 }
 
+static enum live_compare how_to_compare(struct live *live)
+{
+    if (!live->begun)
+        return COMPARE_SINCE;
+    bool quietly = live->compare_quietly;
+    live->compare_quietly = false;
+    return quietly ? COMPARE_REMEMBER : COMPARE_EVENTS;
+}
+
 static void start_run(struct live *live)
 {
     ev_timer_stop(live->loop, &live->due);
@@ -86,14 +95,15 @@ static void start_run(struct live *live)
     live->run_began = clock_steady();
     hold(live, true);
     bool update = live->whole_cost >= CHEAP * live_interval(live) && live->updates < UPDATES_MOST && !live->compare_quietly;
-    live_worker_ask(&live->worker, live->mesh, live->observed, before(live), update ? live->diagnosis : NULL);
+    live->how = how_to_compare(live);
+    live_worker_ask(&live->worker, live->mesh, live->observed, before(live), update ? live->diagnosis : NULL,
+                    live->how == COMPARE_SINCE ? NULL : live->events);
 }
 
-void live_publish(struct live *live, struct diagnosis *diagnosis)
+static void publish(struct live *live, struct diagnosis *diagnosis)
 {
     uint64_t events = event_log_total(live->log);
-    live_events_compare(live, diagnosis, live->observed, !live->begun ? COMPARE_SINCE : live->compare_quietly ? COMPARE_REMEMBER : COMPARE_EVENTS);
-    live->compare_quietly = false;
+    live_events_compare(live, diagnosis, live->observed, live->how);
     diagnosis_free(live->diagnosis);
     live->diagnosis = diagnosis;
     live->number++;
@@ -111,7 +121,7 @@ static void finish_run(struct live *live, bool wait)
     if (whole)
         live->whole_cost = live->cost;
     live->run_ended = clock_steady();
-    live_publish(live, diagnosis);
+    publish(live, diagnosis);
     live->running = false;
     hold(live, false); /* what waited comes in, and may ask for the next run */
     schedule(live);
@@ -137,10 +147,11 @@ void live_judge(struct live *live)
 {
     live->dirty = live->fresh = false;
     live->run_began = clock_steady();
+    live->how = how_to_compare(live);
     struct diagnosis *diagnosis = diagnose(live->mesh, live->observed, before(live));
     live->run_ended = clock_steady();
     live->cost = (double)(live->run_ended - live->run_began) / (double)CLOCK_SECOND;
-    live_publish(live, diagnosis);
+    publish(live, diagnosis);
 }
 
 void live_settle(struct live *live)

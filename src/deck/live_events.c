@@ -16,7 +16,8 @@ struct known_node {
     signed char up;              /* -1: unknown */
     bool has_settings;
     struct key key;
-    uint64_t serial, settings;
+    uint64_t serial, settings, settings_now;
+    bool renewed;                /* its reading has another serial */
     unsigned added, removed;     /* rows, in this comparison; then the names of the first ones */
     size_t first_added, first_removed;
 };
@@ -52,7 +53,7 @@ struct live_events_state {
     struct known_link *links;
     size_t link_count;
     struct live_faults *faults;
-    bool knows;                      /* anything */
+    bool knows, looked;              /* anything; at the diagnosis in hand */
     struct changes broken, mended, moved;
 };
 
@@ -83,6 +84,12 @@ void live_events_free(struct live_events_state *state)
 bool live_events_lost(const struct live *live, size_t node)
 {
     return live->events->nodes[node].lost;
+}
+
+void live_events_forget(struct live_events_state *state)
+{
+    for (size_t i = 0; i < state->node_count; i++)
+        state->nodes[i].has_settings = false;
 }
 
 void live_events_set_lost(struct live *live, size_t node)
@@ -183,12 +190,11 @@ static void compare_key(struct live *live, struct known_node *known, size_t node
 }
 
 /* After the links, which have counted rows that came and went. */
-static void compare_settings(struct live *live, struct known_node *known, size_t node, const struct observation *seen,
-                             const struct device *device, bool tell)
+static void compare_settings(struct live *live, struct known_node *known, size_t node, const struct observation *seen, bool tell)
 {
-    if (known->has_settings && known->serial == seen->serial && seen->serial)
+    uint64_t settings = known->settings_now;
+    if (!known->renewed)
         return;
-    uint64_t settings = settings_of(device);
     if (tell && known->has_settings && known->settings != settings) {
         struct buf text = BUF_EMPTY;
         buf_add_format(&text, "%s: ", live->mesh->nodes[node].name);
@@ -272,6 +278,8 @@ static void compare_link(struct live_events_state *state, struct known_link *kno
                          const struct observed *observed)
 {
     compare_carried(state, known, link);
+    if (!state->nodes[link->a].renewed && !state->nodes[link->b].renewed)
+        return; /* the rows are as they were but for counters */
     if (observed->nodes[link->a].reach == REACH_OK && diagnosis->nodes[link->a].device)
         compare_row(state, &known->rows[0], link->a, link->b, link->a_row, link);
     if (observed->nodes[link->b].reach == REACH_OK && diagnosis->nodes[link->b].device)
@@ -381,10 +389,24 @@ static void compare_nodes(struct live *live, const struct diagnosis *diagnosis, 
             compare_interface(live, known, i, &diagnosis->nodes[i], tell);
         if (seen->reach == REACH_OK && device) {
             compare_key(live, known, i, device, tell);
-            compare_settings(live, known, i, seen, device, tell);
+            compare_settings(live, known, i, seen, tell);
         }
         known->added = known->removed = 0;
     }
+}
+
+void live_events_look(struct live_events_state *state, const struct diagnosis *diagnosis, const struct observed *observed)
+{
+    for (size_t i = 0; i < state->node_count; i++) {
+        struct known_node *known = &state->nodes[i];
+        const struct device *device = diagnosis->nodes[i].device;
+        known->renewed = observed->nodes[i].reach == REACH_OK && device &&
+                         (!known->has_settings || !observed->nodes[i].serial || known->serial != observed->nodes[i].serial);
+        if (known->renewed)
+            known->settings_now = settings_of(device);
+    }
+    compare_links(state, diagnosis, observed);
+    state->looked = true;
 }
 
 void live_events_compare(struct live *live, struct diagnosis *diagnosis, const struct observed *observed, enum live_compare how)
@@ -392,7 +414,8 @@ void live_events_compare(struct live *live, struct diagnosis *diagnosis, const s
     struct live_events_state *state = live->events;
     bool tell = how == COMPARE_EVENTS && state->knows;
     if (how != COMPARE_SINCE) {
-        compare_links(state, diagnosis, observed);
+        if (!state->looked)
+            live_events_look(state, diagnosis, observed);
         compare_nodes(live, diagnosis, observed, tell);
     }
     if (tell) {
@@ -402,5 +425,6 @@ void live_events_compare(struct live *live, struct diagnosis *diagnosis, const s
     }
     state->broken.count = state->mended.count = state->moved.count = 0;
     live_faults_compare(live, state->faults, diagnosis, observed, how == COMPARE_EVENTS && !state->knows ? COMPARE_REMEMBER : how);
+    state->looked = false;
     state->knows |= how != COMPARE_SINCE;
 }

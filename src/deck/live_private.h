@@ -13,6 +13,8 @@
 #define LIVE_INTERVAL_DEFAULT 2.0
 #define LIVE_GAP 0.1 /* seconds between two diagnoses, at least */
 
+struct live_events_state;
+
 /* One thread that diagnoses when asked. Everything but its own state belongs to the loop's thread; what it was given stays unwritten until
  * its answer is taken. */
 struct live_worker {
@@ -24,6 +26,7 @@ struct live_worker {
     const struct observed *now;
     const struct counters *before;
     const struct diagnosis *standing; /* to be brought up to date where that is enough; NULL: diagnose whatever there is */
+    struct live_events_state *events; /* to look for what has happened as well; NULL: not yet */
     struct diagnosis *answer;
     double seconds;            /* that the answer took */
     bool whole;                /* it was diagnosed, not brought up to date */
@@ -33,11 +36,10 @@ struct live_worker {
 void live_worker_begin(struct live_worker *worker, struct ev_loop *loop, struct ev_async *answered);
 void live_worker_end(struct live_worker *worker); /* waits for a run in hand */
 void live_worker_ask(struct live_worker *worker, const struct mesh *mesh, const struct observed *now, const struct counters *before,
-                     const struct diagnosis *standing);
+                     const struct diagnosis *standing, struct live_events_state *events);
 /* The answer, or NULL when there is none yet; with WAIT it is waited for. */
 struct diagnosis *live_worker_take(struct live_worker *worker, bool wait, double *seconds, bool *whole);
 
-struct live_events_state;
 struct live_trends;
 struct live_rows;
 struct live_replay;
@@ -61,6 +63,11 @@ struct live {
     struct ev_async answered;
     struct ev_timer due;              /* the next diagnosis */
     bool running, dirty;
+    enum live_compare { /* what is done with the next diagnosis */
+        COMPARE_SINCE,    /* faults get their since, and that is all: not all that can answer has answered */
+        COMPARE_REMEMBER, /* and it is taken as what is known, without an event */
+        COMPARE_EVENTS,   /* and what differs from what was known is logged */
+    } how;
     bool silent;                      /* nothing is told for now */
     bool compare_quietly;             /* the next diagnosis is remembered and makes no event: time has jumped */
     bool fresh;                       /* nothing was diagnosed yet: the first one at once */
@@ -93,7 +100,7 @@ void live_touch(struct live *live);          /* a reading has changed: diagnose 
 void live_judge(struct live *live);          /* diagnose here and now; nothing runs beside */
 void live_keep_last(struct live *live, size_t node, struct observation *seen); /* moved out of SEEN, for showing */
 void live_begin(struct live *live);          /* from now on this run's own data are shown */
-void live_publish(struct live *live, struct diagnosis *diagnosis);
+
 
 /* live_look.c */
 int live_look_begin(struct live *live, const struct live_options *options, struct err *err);
@@ -120,12 +127,11 @@ void live_rows_free(struct live_rows *rows);
 /* live_events.c */
 struct live_events_state *live_events_new(size_t node_count);
 void live_events_free(struct live_events_state *state);
-enum live_compare {
-    COMPARE_SINCE,    /* only give faults their since: not all that can answer has answered */
-    COMPARE_REMEMBER, /* and take it as what is known, without an event */
-    COMPARE_EVENTS,   /* and log what differs from what was known */
-};
+/* What differs in the rows: it takes long in a large mesh, and needs nothing of the loop's thread. Before live_events_compare, which else does
+ * it itself. */
+void live_events_look(struct live_events_state *state, const struct diagnosis *diagnosis, const struct observed *observed);
 void live_events_compare(struct live *live, struct diagnosis *diagnosis, const struct observed *observed, enum live_compare how);
+void live_events_forget(struct live_events_state *state);      /* time has jumped: all readings are to be looked at anew */
 bool live_events_lost(const struct live *live, size_t node);   /* it does not answer */
 void live_events_set_lost(struct live *live, size_t node);     /* it did not when it was last looked at */
 

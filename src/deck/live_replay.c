@@ -343,6 +343,7 @@ static void forget_after(struct live *live, int64_t at)
 {
     event_log_forget_after(live->log, at);
     live_trends_rewind(live, at);
+    live_events_forget(live->events);
     history_free(live->history);
     live->history = history_new();
     live->compare_quietly = true;

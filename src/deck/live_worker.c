@@ -7,7 +7,7 @@
 #include "wgdeck/clock.h"
 #include "wgdeck/log.h"
 
-static struct diagnosis *find_answer(struct live_worker *worker)
+static struct diagnosis *judge(struct live_worker *worker)
 {
     worker->whole = false;
     if (worker->standing) {
@@ -18,6 +18,14 @@ static struct diagnosis *find_answer(struct live_worker *worker)
     }
     worker->whole = true;
     return diagnose(worker->mesh, worker->now, worker->before);
+}
+
+static struct diagnosis *find_answer(struct live_worker *worker)
+{
+    struct diagnosis *answer = judge(worker);
+    if (worker->events)
+        live_events_look(worker->events, answer, worker->now);
+    return answer;
 }
 
 static void *work(void *argument)
@@ -75,13 +83,14 @@ void live_worker_end(struct live_worker *worker)
 }
 
 void live_worker_ask(struct live_worker *worker, const struct mesh *mesh, const struct observed *now, const struct counters *before,
-                     const struct diagnosis *standing)
+                     const struct diagnosis *standing, struct live_events_state *events)
 {
     pthread_mutex_lock(&worker->lock);
     worker->mesh = mesh;
     worker->now = now;
     worker->before = before;
     worker->standing = standing;
+    worker->events = events;
     worker->state = WORKER_ASKED;
     pthread_cond_broadcast(&worker->turn);
     pthread_mutex_unlock(&worker->lock);
