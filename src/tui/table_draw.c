@@ -174,7 +174,7 @@ static void draw_heading(const struct table *table, const struct layout *layout,
         if (!sorted)
             continue;
         int title = words_width(column->title); /* its direction stands beside it, in the gap if need be */
-        enum glyph glyph = table->inverted != column->descending ? GLYPH_SORT_DOWN : GLYPH_SORT_UP;
+        enum glyph glyph = table->inverted ? GLYPH_SORT_DOWN : GLYPH_SORT_UP;
         area_glyph(&part, 0, column->right ? at + layout->widths[i] - title - 1 : at + title, style, glyph);
     }
     buf_free(&buf);

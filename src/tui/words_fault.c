@@ -6,9 +6,8 @@
 
 #include "wgdeck/mem.h"
 
-/* %0, %1: the node to look at first, and the other one; %f, %t: of the direction that suffers. The first that all is known for is taken, one with + only of a
- * fault that explains more than one other thing; a kind
- * without a row here is named by its title. */
+/* %0, %1: the node to look at first, and the other one; %f, %t: of the direction that suffers. The first that all is known for is taken, one with +
+ * only of a fault that explains more than one other thing; a kind without a row here is named by its title. */
 static const struct { const char *id, *words; } phrases[] = {
     {"peer-missing", "%0 has no row for %1"},
     {"peers-missing-both", "%0 and %1 have no rows for each other"},
