@@ -43,7 +43,7 @@ static void add_text(struct page *page, int column, enum style style, const char
     do {
         /* As much as fits, to the last space in it. */
         size_t taken = 0, space = 0, columns = 0;
-        while (text[taken] && taken < sizeof line - 8) {
+        while (taken < sizeof line - 8 && text[taken]) {
             uint32_t character;
             size_t bytes = text_decode(text + taken, strlen(text + taken), &character);
             bytes = bytes ? bytes : 1;
