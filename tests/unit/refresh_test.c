@@ -137,7 +137,8 @@ static void make_untouched(struct run *run) /* another endpoint is saved; that i
         return;
     row->handshake = 0;
     row->rx_bytes = 0;
-    row->endpoint.port++;
+    if (row->endpoint.address.family)
+        row->endpoint.port++;
 }
 
 static void make_clock_set(struct run *run)
@@ -181,6 +182,7 @@ static void arrive(struct run *run, size_t node, struct observation *fresh)
     seen->at = fresh->at;
     seen->clock_offset = fresh->clock_offset;
     seen->clock_uncertainty = fresh->clock_uncertainty;
+    assert_true(observation_equal(seen, fresh, true));
     cJSON_Delete(change);
     buf_free(&buf);
     observation_clear(fresh);
@@ -194,7 +196,7 @@ static void change_settings(struct run *run, struct observation *fresh)
         fresh->forwarding4 = (int32_t)chance_below(&run->chance, 2);
         return;
     case 1:
-        if (row)
+        if (row && row->endpoint.address.family)
             row->endpoint.port ^= 1;
         return;
     case 2:
