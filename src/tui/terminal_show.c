@@ -150,10 +150,9 @@ static bool cells_equal(const struct cell *one, const struct cell *other)
 }
 
 /* Where the C library's idea of a character's width is another than ours, the cursor would go astray. */
-static void put(int row, int column, const struct cell *cell, bool wide)
+static void put(int row, int column, const struct cell *cell, const struct pen *pen, bool wide)
 {
     wchar_t text[2 + CELL_MARKS] = {(wchar_t)cell->character};
-    const struct pen *pen = pen_of(cell);
     int length = 1, pair = pen->pair;
     cchar_t character;
     bool replaced = wcwidth(text[0]) != (wide ? 2 : 1);
@@ -168,17 +167,28 @@ static void put(int row, int column, const struct cell *cell, bool wide)
         mvadd_wch(row, column + 1, &character);
 }
 
+/* A space looks the same in every colour of text: it keeps the one before it, and the change is not sent. */
+static const struct pen *pen_after(const struct pen *before, const struct cell *last, const struct cell *cell)
+{
+    const struct pen *pen = pen_of(cell);
+    bool plain = before && !((pen->attributes | before->attributes) & (A_UNDERLINE | A_REVERSE));
+    return plain && cell->character == ' ' && last->ground == cell->ground ? before : pen;
+}
+
 static void put_differences(const struct surface *surface)
 {
     for (int row = 0; row < surface->rows; row++) {
         const struct cell *cells = &surface->cells[row * surface->columns];
         struct cell *old = &screen.shown.cells[row * surface->columns];
+        const struct pen *pen = NULL;
         for (int column = 0; column < surface->columns; column++) {
             bool wide = column + 1 < surface->columns && cells[column].character && !cells[column + 1].character;
             bool changed = screen.all || !cells_equal(&cells[column], &old[column]) ||
                            (wide && !cells_equal(&cells[column + 1], &old[column + 1]));
+            if (cells[column].character)
+                pen = pen_after(pen, column ? &cells[column - 1] : NULL, &cells[column]);
             if (changed && cells[column].character)
-                put(row, column, &cells[column], wide);
+                put(row, column, &cells[column], pen, wide);
         }
         memcpy(old, cells, (size_t)surface->columns * sizeof *cells);
     }

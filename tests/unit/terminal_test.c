@@ -300,7 +300,7 @@ static void lead(int control, const struct terminal_options *options)
 {
     struct termios modes;
     char byte;
-    int status;
+    int status, stops = 0;
     signal(SIGTTOU, SIG_IGN);
     tcgetattr(STDIN_FILENO, &modes);
     pid_t job = fork();
@@ -320,7 +320,7 @@ static void lead(int control, const struct terminal_options *options)
             printf("ended %d\n", WIFSIGNALED(status) ? WTERMSIG(status) : 1000 + WEXITSTATUS(status));
             break;
         }
-        printf("\r\nstopped\r\n");
+        printf("\r\nstopped %d\r\n", ++stops);
         fflush(stdout);
         if (read(control, &byte, 1) != 1)
             break;
@@ -560,11 +560,13 @@ static void test_stops(void **state)
     (void)state;
     struct seat *seat = sit_as_usual();
     for (int round = 0; round < 3; round++) {
+        char wanted[32];
+        snprintf(wanted, sizeof wanted, "stopped %d", round + 1);
         type(seat, "\032");
-        until(seat, "stopped");
+        until(seat, wanted);
         assert_sane(seat);
         go_on(seat);
-        until(seat, "continued");
+        until(seat, "continued\n");
         assert_true(seat->alternate && !seat->cursor && seat->mouse);
         type(seat, "k");
         until(seat, "key 6b");
