@@ -24,6 +24,7 @@ class Screen:
     def __init__(self, machine=None, columns=80, rows=24, env=None, argv=None, term="tmux-256color", utf8=True):
         self.folder = tempfile.mkdtemp(prefix="wgdeck-screen-")
         self.socket = os.path.join(self.folder, "socket")
+        self.commands = 0
         environment = {"TERM": term, "PS1": PROMPT, "LANG": "C.UTF-8" if utf8 else "C", "COLORTERM": "", **(env or {})}
         if not utf8:
             environment["LC_ALL"] = "C"
@@ -36,8 +37,14 @@ class Screen:
         with open(settings, "w", encoding="utf-8") as out:
             out.write("set -g status off\nset -s escape-time 0\nset -g default-terminal tmux-256color\nset -g history-limit 1000\n"
                       "set -s set-clipboard on\nset -g remain-on-exit on\nset -g mouse on\n")
-        self.tmux("-f", settings, "-u", "new-session", "-d", "-s", "s", "-x", str(columns), "-y", str(rows), *command,
-                  env={**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8"})
+        tmux_environment = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+        # Not as a daemon: a test that is killed takes its terminal along, and with it what runs there.
+        self.server = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "tmux", "-D", "-S", self.socket, "-f", settings, "-u"], env=tmux_environment,
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + WAIT
+        while not os.path.exists(self.socket) and time.monotonic() < end:
+            time.sleep(0.01)
+        self.tmux("-u", "new-session", "-d", "-s", "s", "-x", str(columns), "-y", str(rows), *command, env=tmux_environment)
         if not argv:
             self.wait(WAITING)
 
@@ -58,7 +65,8 @@ class Screen:
         try:
             self.tmux("kill-server")
         except (AssertionError, subprocess.TimeoutExpired):
-            pass
+            self.server.kill()
+        self.server.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # ---- what is there -----------------------------------------------------------------------------------------
@@ -135,10 +143,12 @@ class Screen:
 
     def shell(self, command, seconds=WAIT):
         """Runs a command in the pane's shell (a prompt stands there) and returns what it printed."""
+        self.commands += 1
         self.tmux("clear-history", "-t", "s")
-        self.type(f"clear; {command}; echo end-$((40+2))\n")
-        text = self.wait(r"^end-42$", seconds)
-        return text[:text.index("end-42")].rstrip("\n")
+        self.type(f"clear; {command}; echo; echo end-$(({self.commands}+1000))\n")
+        mark = f"end-{self.commands + 1000}"
+        text = self.wait(f"^{mark}$", seconds)
+        return text[:text.rindex(mark)].rstrip("\n")
 
     def assert_sane(self, about):
         """After a program has ended: the prompt is there, and the terminal as a shell wants it."""
