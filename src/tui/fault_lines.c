@@ -28,12 +28,19 @@ static size_t begins_with_node(const struct scene *scene, const char *text, cons
     return SIZE_MAX;
 }
 
+static bool is_another(size_t node, const struct fault_extent *extent)
+{
+    return node != SIZE_MAX && node != extent->a && node != extent->b;
+}
+
+/* "db: ...", "db's row for api: ...": of a node, or about one, that is not asked for. */
 static bool is_of_another(const struct scene *scene, const char *text, const struct fault_extent *extent)
 {
+    static const char about[] = "'s row for ";
     if (extent->a == SIZE_MAX)
         return false;
-    size_t node = begins_with_node(scene, text, ":'");
-    return node != SIZE_MAX && node != extent->a && node != extent->b;
+    const char *row = strstr(text, about);
+    return is_another(begins_with_node(scene, text, ":'"), extent) || (row && is_another(begins_with_node(scene, row + strlen(about), ": "), extent));
 }
 
 static int draw_evidence(const struct scene *scene, const struct fault *fault, const struct area *area, int row, const struct fault_extent *extent)
