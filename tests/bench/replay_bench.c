@@ -186,11 +186,16 @@ static double cpu_ms(void)
     return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e3 + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e3;
 }
 
-static void print_memory(const char *when)
+static double peak_memory(void)
 {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("  peak memory %s: %.0f MB\n", when, (double)usage.ru_maxrss / 1024);
+    return (double)usage.ru_maxrss * 1024;
+}
+
+static void print_memory(const char *when)
+{
+    printf("  peak memory %s: %.0f MB\n", when, peak_memory() / (1 << 20));
 }
 
 struct cost {
@@ -266,7 +271,7 @@ static int read_all(const char *path, FILE *file)
            (cost.reading + cost.refreshing + cost.diagnosing) / (double)cost.rounds / (INTERVAL * 1e3) * 100);
     print_memory("in all");
     if (rows)
-        printf("  %.0f bytes a row\n", (double)({ struct rusage u; getrusage(RUSAGE_SELF, &u); u.ru_maxrss; }) * 1024 / (double)rows);
+        printf("  %.0f bytes a row\n", peak_memory() / (double)rows);
     diagnosis_free(diagnosis);
     history_free(history);
     recording_free(recording);
