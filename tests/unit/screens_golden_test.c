@@ -235,7 +235,6 @@ static void test_screens(void **state)
     assert_true(count >= 0);
     for (int i = 0; i < count; i++) {
         if (is_golden(entries[i]->d_name)) {
-            if (getenv("SHOW")) print_error("%s\n", entries[i]->d_name);
             struct buf found = BUF_EMPTY;
             char *path = mem_format("%s/%s", folder, entries[i]->d_name), *expected = read_text(path);
             play(path, expected, &found);
