@@ -74,7 +74,8 @@ static void write_command(const struct cmd *cmd, size_t width, struct buf *buf)
 
 static void write_program(size_t width, struct buf *buf)
 {
-    buf_add_text(buf, "usage: wgdeck [OPTION...] COMMAND [ARGUMENT...]\n"
+    buf_add_text(buf, "usage: wgdeck                     open the deck of the mesh file, as \"wgdeck tui\"\n"
+                      "       wgdeck [OPTION...] COMMAND [ARGUMENT...]\n"
                       "The control deck of a WireGuard mesh: every node and every link, judged from both ends, over SSH.\n"
                       "\nCommands:\n");
     for (size_t i = 0; cmd_table[i]; i++) {
@@ -84,7 +85,8 @@ static void write_program(size_t width, struct buf *buf)
         add_filled(buf, cmd_table[i]->summary, 13, 13, width);
     }
     add_options(buf, "Options of every command", cmd_global_options, width);
-    buf_add_text(buf, "\nwgdeck COMMAND --help shows its options. Manuals: wgdeck(1), wgdeck-mesh(5), wgdeck-faults(7).\n");
+    buf_add_text(buf, "\nwgdeck COMMAND --help shows its options. Manuals: wgdeck(1), wgdeck-deck(7), wgdeck-mesh(5), wgdeck-faults(7).\n"
+                      "A look at the deck without any host: wgdeck replay\n");
 }
 
 void help_write(const struct cmd *cmd, size_t width, struct buf *buf)
