@@ -31,6 +31,8 @@ static struct {
     char enter[256], modes[128], leave[256]; /* made before they are needed */
     size_t enter_length, modes_length, leave_length;
     struct key_reader keys;
+    struct pace pace;
+    bool answers;                /* it is of the kind that tells its status when asked */
     bool input_ended, end_told;
 } terminal;
 
@@ -57,11 +59,38 @@ int terminal_output(void)
     return line_descriptor();
 }
 
+void terminal_sent(size_t bytes, bool frame)
+{
+    int64_t now = clock_steady();
+    pace_sent(&terminal.pace, bytes, now);
+    if (frame)
+        pace_frame(&terminal.pace, now);
+}
+
+void terminal_ask(void)
+{
+    if (terminal.active && !line_is_dead() && pace_asks(&terminal.pace, clock_steady()))
+        line_add(PACE_QUESTION, strlen(PACE_QUESTION));
+    terminal.keys.expecting = terminal.pace.asked;
+}
+
+int64_t terminal_wait(bool urgent)
+{
+    return pace_wait(&terminal.pace, urgent, clock_steady());
+}
+
+bool terminal_flush(void)
+{
+    return line_flush();
+}
+
 void terminal_raw(const char *bytes, size_t length)
 {
     if (!terminal.active)
         return;
     line_add(bytes, length);
+    terminal_sent(length, false);
+    terminal_ask();
     line_flush();
 }
 
@@ -93,6 +122,9 @@ static void prepare_sequences(const struct terminal_options *options)
 {
     struct buf enter = BUF_EMPTY, modes = BUF_EMPTY, leave = BUF_EMPTY, mouse = BUF_EMPTY;
     terminal.mouse = !options->no_mouse && screen_capability("kmous", &mouse);
+    buf_free(&mouse);
+    screen_capability("cup", &mouse);
+    terminal.answers = mouse.length > 1 && !memcmp(mouse.data, "\033[", 2); /* as ECMA-48 has it */
     buf_free(&mouse);
     bool other_screen = screen_capability("smcup", &enter);
     screen_capability("smkx", &modes);
@@ -138,6 +170,8 @@ static void enter(void)
     set_modes(&terminal.ours);
     line_add(terminal.enter, terminal.enter_length);
     line_add(terminal.modes, terminal.modes_length);
+    pace_begin(&terminal.pace, terminal.answers);
+    terminal_sent(terminal.enter_length + terminal.modes_length, false);
     screen_enter();
 }
 
@@ -152,11 +186,31 @@ static void leave(void)
         set_modes(&terminal.before);
 }
 
+static bool fill(struct key_reader *keys, int milliseconds);
+
+/* An answer that comes when the shell has the terminal would be typed into it. */
+static void wait_for_answer(void)
+{
+    struct key_event event;
+    int64_t now = clock_steady(), end = now + pace_last_wait(&terminal.pace, now);
+    if (!terminal.pace.asked || terminal.input_ended || line_is_dead() || !in_foreground())
+        return;
+    unsigned answers = terminal.keys.answers;
+    while (terminal.keys.answers == answers && !terminal.input_ended && (now = clock_steady()) < end) {
+        fill(&terminal.keys, (int)((end - now) / CLOCK_MILLISECOND) + 1);
+        while (key_reader_next(&terminal.keys, clock_steady(), &event))
+            ;
+    }
+    if (terminal.keys.answers == answers)
+        tcflush(STDIN_FILENO, TCIFLUSH);
+}
+
 static void leave_in_order(void)
 {
     if (!terminal.active)
         return;
     line_drop();
+    wait_for_answer();
     leave();
 }
 
@@ -252,10 +306,10 @@ void terminal_suspend(void)
 
 /* Keys */
 
-static bool fill(struct key_reader *keys)
+static bool fill(struct key_reader *keys, int milliseconds)
 {
     struct pollfd poller = {.fd = STDIN_FILENO, .events = POLLIN};
-    if (terminal.input_ended || keys->length == sizeof keys->bytes || poll(&poller, 1, 0) != 1)
+    if (terminal.input_ended || keys->length == sizeof keys->bytes || poll(&poller, 1, milliseconds) != 1)
         return false;
     ssize_t length = read(STDIN_FILENO, keys->bytes + keys->length, sizeof keys->bytes - keys->length);
     if (length > 0) {
@@ -267,14 +321,29 @@ static bool fill(struct key_reader *keys)
     return false;
 }
 
+static bool next_key(struct key_reader *keys, struct key_event *event)
+{
+    unsigned answers = keys->answers;
+    bool found = key_reader_next(keys, clock_steady(), event);
+    if (keys->answers == answers)
+        return found;
+    pace_answered(&terminal.pace, clock_steady());
+    terminal_ask(); /* about what was sent since */
+    line_flush();
+    return found;
+}
+
+bool terminal_key_begun(void)
+{
+    return terminal.active && (terminal.keys.length || terminal.keys.pasting);
+}
+
 bool terminal_read_key(struct key_event *event)
 {
     struct key_reader *keys = &terminal.keys;
     if (!terminal.active)
         return false;
-    if (key_reader_next(keys, clock_steady(), event))
-        return true;
-    if (fill(keys) && key_reader_next(keys, clock_steady(), event))
+    if (next_key(keys, event) || (fill(keys, 0) && next_key(keys, event)))
         return true;
     if (!terminal.input_ended || terminal.end_told)
         return false;

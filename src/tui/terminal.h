@@ -20,6 +20,10 @@ void terminal_set_theme(const struct theme *theme);
 void terminal_size(int *rows, int *columns);               /* the terminal's now */
 /* Sends what differs between the surface and what is shown. False when the line is still busy with what was sent before: try again when writable. */
 bool terminal_show(const struct surface *surface);
+bool terminal_flush(void);                                 /* sends what is left of it; false: the line is still busy */
+/* Nanoseconds until the next frame should be sent, so that the line to the terminal is not filled with what would be old when it is seen; 0: now.
+ * It may be sooner, after terminal_read_key. URGENT: the person asked for it. */
+int64_t terminal_wait(bool urgent);
 void terminal_redraw(void);                                /* the next show sends everything */
 int terminal_output(void);                                 /* the descriptor, to wait for being writable */
 void terminal_raw(const char *bytes, size_t length);       /* a control sequence of our own (OSC 52, title), outside the screen */
@@ -37,5 +41,6 @@ struct key_event {
     bool double_click;
 };
 bool terminal_read_key(struct key_event *event);           /* never waits; false: nothing there */
+bool terminal_key_begun(void);                             /* a part of a key is there: read again in a while */
 
 #endif

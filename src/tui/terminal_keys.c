@@ -8,6 +8,8 @@
 
 #define ESCAPE_WAIT (20 * CLOCK_MILLISECOND)    /* then Esc is a key of its own */
 #define SEQUENCE_WAIT (500 * CLOCK_MILLISECOND) /* then a sequence that has begun is given up */
+#define ESCAPE_WAIT_ANSWER (300 * CLOCK_MILLISECOND) /* both, while the terminal has been asked something */
+#define SEQUENCE_WAIT_ANSWER (3 * CLOCK_SECOND)
 #define PASTE_WAIT (1 * CLOCK_SECOND)           /* then its end was lost */
 #define DOUBLE_CLICK (400 * CLOCK_MILLISECOND)
 
@@ -106,7 +108,9 @@ static void control_sequence(struct key_reader *reader, int64_t now, const unsig
         event->code = KEY_CODE_PASTE;
         return;
     }
-    if (last == '~')
+    if (last == 'n') /* the answer to PACE_QUESTION */
+        reader->answers++;
+    else if (last == '~')
         event->code = numbered_code(numbers[0]);
     else if (last == 'u')
         written_out(numbers, modifiers, event);
@@ -196,6 +200,7 @@ static size_t read_escape(struct key_reader *reader, int64_t now, const struct s
     if (in->length == 1 || in->bytes[1] == ESC) {
         if (in->length == 1 && !in->over)
             return 0;
+        reader->cut = in->length == 1;
         event->code = KEY_CODE_ESCAPE;
         return 1;
     }
@@ -217,34 +222,57 @@ static size_t read_escape(struct key_reader *reader, int64_t now, const struct s
     return used;
 }
 
+static bool begins(const unsigned char *bytes, size_t length, const char *text, bool *partly)
+{
+    size_t size = strlen(text);
+    *partly = length < size && !memcmp(bytes, text, length);
+    return length >= size && !memcmp(bytes, text, size);
+}
+
+/* The answer that is expected, though its Esc was taken for a key already. */
+static size_t read_rest_of_answer(struct key_reader *reader, bool over, bool *partly)
+{
+    *partly = false;
+    if (!reader->cut || !reader->expecting)
+        return 0;
+    if (begins(reader->bytes, reader->length, "[0n", partly)) {
+        reader->answers++;
+        reader->cut = false;
+        return 3;
+    }
+    *partly &= !over;
+    return 0;
+}
+
 static size_t read_event(struct key_reader *reader, int64_t now, struct key_event *event)
 {
-    int64_t age = now - reader->at;
-    struct sequence in = {reader->bytes, reader->length, age >= (reader->length <= 2 ? ESCAPE_WAIT : SEQUENCE_WAIT)};
-    bool full = in.length == sizeof reader->bytes;
+    int64_t age = now - reader->at, escape = reader->expecting ? ESCAPE_WAIT_ANSWER : ESCAPE_WAIT;
+    int64_t sequence = reader->expecting ? SEQUENCE_WAIT_ANSWER : SEQUENCE_WAIT;
+    struct sequence in = {reader->bytes, reader->length, age >= (reader->length <= 2 ? escape : sequence)};
+    bool full = in.length == sizeof reader->bytes, partly;
+    size_t rest = read_rest_of_answer(reader, in.over, &partly);
+    if (rest || partly)
+        return rest;
+    reader->cut = false;
     size_t used = in.bytes[0] == ESC ? read_escape(reader, now, &in, event) : read_character(&in, 0, event);
     if (!used && (in.over || full)) /* never whole: given up */
         return in.length;
     return used;
 }
 
-static bool is_end_of_paste(const unsigned char *bytes, size_t length, bool *partly)
-{
-    static const char end[] = "\033[201~";
-    size_t size = sizeof end - 1;
-    *partly = length < size && !memcmp(bytes, end, length);
-    return length >= size && !memcmp(bytes, end, size);
-}
-
 /* Text between the marks: characters and line ends; what else is in it is left out. */
 static size_t read_pasted(struct key_reader *reader, int64_t now, struct key_event *event)
 {
     struct sequence in = {reader->bytes, reader->length, now - reader->at >= SEQUENCE_WAIT};
-    bool partly;
-    if (is_end_of_paste(in.bytes, in.length, &partly)) {
+    bool partly, partly_answer;
+    if (begins(in.bytes, in.length, "\033[201~", &partly)) {
         reader->pasting = false;
         event->code = KEY_CODE_PASTE_END;
         return 6;
+    }
+    if (begins(in.bytes, in.length, "\033[0n", &partly_answer) && reader->expecting) {
+        reader->answers++;
+        return 4;
     }
     if (partly && !in.over)
         return 0;

@@ -21,24 +21,32 @@ static struct {
     int colours;
     struct pen pens[STYLE_COUNT][GROUND_COUNT][2];
     struct surface shown;
+    struct sgr sgr;
     bool all;         /* nothing is known of what is shown */
     int cursor;       /* as curs_set was told; -1: not yet */
 } screen;
 
-/* What ncurses wrote goes to the line. */
-static void collect(void)
+/* What ncurses wrote goes to the line. Returns how much it was. */
+static size_t collect(void)
 {
     char bytes[4096];
+    struct buf written = BUF_EMPTY, shorter = BUF_EMPTY;
     int descriptor = fileno(screen.file);
     ssize_t length;
-    off_t at = 0;
     fflush(screen.file);
-    while ((length = pread(descriptor, bytes, sizeof bytes, at)) > 0) {
-        line_add(bytes, (size_t)length);
-        at += length;
-    }
-    if (at && !ftruncate(descriptor, 0))
+    while ((length = pread(descriptor, bytes, sizeof bytes, (off_t)written.length)) > 0)
+        buf_add(&written, bytes, (size_t)length);
+    if (written.length && !ftruncate(descriptor, 0))
         lseek(descriptor, 0, SEEK_SET);
+    if (screen.colours)
+        sgr_add(&screen.sgr, buf_text(&written), written.length, &shorter);
+    const struct buf *sent = screen.colours ? &shorter : &written;
+    size_t count = sent->length;
+    if (count)
+        line_add(buf_text(sent), count);
+    buf_free(&written);
+    buf_free(&shorter);
+    return count;
 }
 
 static int colours_of_terminal(int wanted)
@@ -88,6 +96,7 @@ void screen_enter(void)
 {
     screen.all = true;
     screen.cursor = -1;
+    sgr_forget(&screen.sgr);
 }
 
 bool screen_capability(const char *name, struct buf *buf)
@@ -167,12 +176,15 @@ static void put(int row, int column, const struct cell *cell, const struct pen *
         mvadd_wch(row, column + 1, &character);
 }
 
-/* A space looks the same in every colour of text: it keeps the one before it, and the change is not sent. */
-static const struct pen *pen_after(const struct pen *before, const struct cell *last, const struct cell *cell)
+/* A space looks the same in every colour of text: always one, so that it is no difference. */
+static const struct pen *pen_shown(const struct cell *cell)
 {
     const struct pen *pen = pen_of(cell);
-    bool plain = before && !((pen->attributes | before->attributes) & (A_UNDERLINE | A_REVERSE));
-    return plain && cell->character == ' ' && last->ground == cell->ground ? before : pen;
+    if (cell->character != ' ' || pen->attributes & (A_UNDERLINE | A_REVERSE))
+        return pen;
+    const struct cell plain = {.character = ' ', .style = STYLE_TEXT, .ground = cell->ground};
+    const struct pen *of_plain = pen_of(&plain);
+    return of_plain->attributes & (A_UNDERLINE | A_REVERSE) ? pen : of_plain;
 }
 
 static void put_differences(const struct surface *surface)
@@ -180,15 +192,12 @@ static void put_differences(const struct surface *surface)
     for (int row = 0; row < surface->rows; row++) {
         const struct cell *cells = &surface->cells[row * surface->columns];
         struct cell *old = &screen.shown.cells[row * surface->columns];
-        const struct pen *pen = NULL;
         for (int column = 0; column < surface->columns; column++) {
             bool wide = column + 1 < surface->columns && cells[column].character && !cells[column + 1].character;
             bool changed = screen.all || !cells_equal(&cells[column], &old[column]) ||
                            (wide && !cells_equal(&cells[column + 1], &old[column + 1]));
-            if (cells[column].character)
-                pen = pen_after(pen, column ? &cells[column - 1] : NULL, &cells[column]);
             if (changed && cells[column].character)
-                put(row, column, &cells[column], pen, wide);
+                put(row, column, &cells[column], pen_shown(&cells[column]), wide);
         }
         memcpy(old, cells, (size_t)surface->columns * sizeof *cells);
     }
@@ -212,6 +221,7 @@ bool terminal_show(const struct surface *surface)
 {
     if (!screen.screen || line_is_dead())
         return true;
+    terminal_ask(); /* before the first frame, so that its size does not matter */
     if (!line_flush())
         return false;
     if (surface->rows < 1 || surface->columns < 1)
@@ -229,7 +239,8 @@ bool terminal_show(const struct surface *surface)
     screen.all = false;
     place_cursor(surface);
     refresh();
-    collect();
+    terminal_sent(collect(), true);
+    terminal_ask();
     return line_flush();
 }
 

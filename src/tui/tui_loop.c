@@ -1,5 +1,5 @@
-/* The deck on a loop. A key is handled and drawn in the same turn; news wait until a tenth of a second has passed since the last drawing, and
- * nothing is drawn while the line is still busy with the last one. */
+/* The deck on a loop. A key is handled and drawn in the same turn; news wait for their turn on the line (terminal_wait), the newest winning, and nothing
+ * is drawn while the descriptor is still busy with the last one. */
 #include "tui_loop.h"
 
 #include <signal.h>
@@ -11,7 +11,6 @@
 #include "wgdeck/clock.h"
 #include "wgdeck/mem.h"
 
-#define NEWS_GAP 0.1      /* seconds between drawings that no key asked for */
 #define TICK 1.0          /* ages on the screen */
 #define NOTICE_TIME 6.0
 #define ESCAPE_TIME 0.025 /* an Esc alone is one after this */
@@ -19,16 +18,21 @@
 struct tui_loop {
     struct ev_io input, output;
     struct ev_prepare prepare;
-    struct ev_timer news, tick, notice, escape;
+    struct ev_timer turn, tick, notice, escape;
     struct ev_signal signals[6];
     size_t signal_count;
     bool paused, running;
-    int64_t drawn;        /* steady clock of the last drawing */
 };
+
+static void wait_for_output(struct tui *tui)
+{
+    tui->busy = true;
+    ev_io_start(tui->loop, &tui->watchers->output);
+}
 
 static void draw_now(struct tui *tui)
 {
-    struct tui_loop *watchers = tui->watchers;
+    bool dirty = tui->dirty, news = tui->news;
     int rows, columns;
     terminal_size(&rows, &columns);
     if (rows != tui->surface.rows || columns != tui->surface.columns)
@@ -36,12 +40,11 @@ static void draw_now(struct tui *tui)
     tui->surface.ascii = tui->options.ascii || !terminal_is_utf8();
     tui_draw(tui, &tui->surface);
     tui->dirty = tui->news = false;
-    watchers->drawn = clock_steady();
-    tui->busy = !terminal_show(&tui->surface);
-    if (tui->busy) {
-        tui->dirty = true;
-        ev_io_start(tui->loop, &watchers->output);
-    }
+    if (terminal_show(&tui->surface))
+        return;
+    tui->dirty |= dirty; /* it may be that nothing of it was sent */
+    tui->news |= news;
+    wait_for_output(tui);
 }
 
 static void on_prepare(struct ev_loop *loop, struct ev_prepare *prepare, int events)
@@ -51,31 +54,36 @@ static void on_prepare(struct ev_loop *loop, struct ev_prepare *prepare, int eve
     (void)events;
     if (tui->over || watchers->paused || tui->busy)
         return;
-    if (tui->dirty) {
-        draw_now(tui);
-    } else if (tui->news && !ev_is_active(&watchers->news)) {
-        double since = (double)(clock_steady() - watchers->drawn) / (double)CLOCK_SECOND;
-        if (since >= NEWS_GAP) {
-            draw_now(tui);
-        } else {
-            ev_timer_set(&watchers->news, NEWS_GAP - since, 0);
-            ev_timer_start(loop, &watchers->news);
-        }
+    if (!terminal_flush()) {
+        wait_for_output(tui);
+        return;
     }
+    if (!tui->dirty && !tui->news)
+        return;
+    int64_t wait = terminal_wait(tui->dirty);
+    ev_timer_stop(loop, &watchers->turn);
+    if (!wait) {
+        draw_now(tui);
+        return;
+    }
+    ev_timer_set(&watchers->turn, (double)wait / (double)CLOCK_SECOND, 0);
+    ev_timer_start(loop, &watchers->turn);
 }
 
-static void on_news(struct ev_loop *loop, struct ev_timer *timer, int events)
+/* The prepare watcher looks again. */
+static void on_turn(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
-    struct tui *tui = timer->data;
     (void)loop;
+    (void)timer;
     (void)events;
-    tui->dirty |= tui->news;
 }
 
 static void on_writable(struct ev_loop *loop, struct ev_io *io, int events)
 {
     struct tui *tui = io->data;
     (void)events;
+    if (!terminal_flush())
+        return;
     ev_io_stop(loop, io);
     tui->busy = false;
 }
@@ -87,16 +95,23 @@ static void read_keys(struct tui *tui)
         tui_key(tui, &key);
 }
 
+static void await_rest(struct tui *tui)
+{
+    struct tui_loop *watchers = tui->watchers;
+    ev_timer_stop(tui->loop, &watchers->escape);
+    if (tui->over || watchers->paused || !terminal_key_begun())
+        return;
+    ev_timer_set(&watchers->escape, ESCAPE_TIME, 0);
+    ev_timer_start(tui->loop, &watchers->escape);
+}
+
 static void on_input(struct ev_loop *loop, struct ev_io *io, int events)
 {
     struct tui *tui = io->data;
+    (void)loop;
     (void)events;
     read_keys(tui);
-    if (tui->over || tui->watchers->paused)
-        return;
-    ev_timer_stop(loop, &tui->watchers->escape);
-    ev_timer_set(&tui->watchers->escape, ESCAPE_TIME, 0);
-    ev_timer_start(loop, &tui->watchers->escape);
+    await_rest(tui);
 }
 
 static void on_escape(struct ev_loop *loop, struct ev_timer *timer, int events)
@@ -106,6 +121,7 @@ static void on_escape(struct ev_loop *loop, struct ev_timer *timer, int events)
     (void)events;
     if (!tui->watchers->paused)
         read_keys(tui);
+    await_rest(tui);
 }
 
 static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
@@ -156,11 +172,11 @@ void tui_loop_begin(struct tui *tui)
     ev_io_init(&watchers->input, on_input, STDIN_FILENO, EV_READ);
     ev_io_init(&watchers->output, on_writable, terminal_output(), EV_WRITE);
     ev_prepare_init(&watchers->prepare, on_prepare);
-    ev_timer_init(&watchers->news, on_news, NEWS_GAP, 0);
+    ev_timer_init(&watchers->turn, on_turn, 0, 0);
     ev_timer_init(&watchers->tick, on_tick, TICK, TICK);
     ev_timer_init(&watchers->notice, on_notice, NOTICE_TIME, 0);
     ev_timer_init(&watchers->escape, on_escape, ESCAPE_TIME, 0);
-    watchers->input.data = watchers->output.data = watchers->prepare.data = watchers->news.data = watchers->tick.data = tui;
+    watchers->input.data = watchers->output.data = watchers->prepare.data = watchers->turn.data = watchers->tick.data = tui;
     watchers->notice.data = watchers->escape.data = tui;
     ev_set_priority(&watchers->input, EV_MAXPRI); /* a key before whatever the nodes say */
     ev_io_start(tui->loop, &watchers->input);
@@ -184,7 +200,7 @@ void tui_loop_free(struct tui *tui)
     ev_io_stop(tui->loop, &watchers->input);
     ev_io_stop(tui->loop, &watchers->output);
     ev_prepare_stop(tui->loop, &watchers->prepare);
-    ev_timer_stop(tui->loop, &watchers->news);
+    ev_timer_stop(tui->loop, &watchers->turn);
     ev_timer_stop(tui->loop, &watchers->tick);
     ev_timer_stop(tui->loop, &watchers->notice);
     ev_timer_stop(tui->loop, &watchers->escape);

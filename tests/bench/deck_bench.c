@@ -37,6 +37,7 @@ struct line {
     long long bytes, bursts;
     int64_t last;   /* of the last byte */
     int64_t credit; /* of a slow line: up to when it is used up */
+    size_t matched; /* of a question to the terminal */
     bool over;
 };
 
@@ -73,6 +74,20 @@ static size_t allowed(struct line *line)
     return bytes > 0 ? (size_t)bytes : 0;
 }
 
+/* A terminal answers "ESC [ 5 n" with "ESC [ 0 n", when what came before has come through the line. */
+static void answer(struct line *line, const char *bytes, size_t length)
+{
+    static const char question[] = "\033[5n";
+    for (size_t i = 0; i < length; i++) {
+        line->matched = bytes[i] == question[line->matched] ? line->matched + 1 : bytes[i] == question[0];
+        if (line->matched < sizeof question - 1)
+            continue;
+        line->matched = 0;
+        if (write(line->descriptor, "\033[0n", 4) != 4)
+            line->over = true;
+    }
+}
+
 /* Read for MILLISECONDS at most; with GAP, until so many milliseconds pass without a byte after the first one. */
 static bool take(struct line *line, double milliseconds, int gap)
 {
@@ -105,6 +120,7 @@ static bool take(struct line *line, double milliseconds, int gap)
         if (options.slow)
             line->credit += (int64_t)got * CLOCK_SECOND / options.slow;
         first = first ? first : now;
+        answer(line, piece, (size_t)got);
     }
     return first != 0;
 }
