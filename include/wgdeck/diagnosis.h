@@ -89,11 +89,16 @@ struct diagnosis {
     size_t fault_count;
     int64_t at;                  /* newest observation's time */
     struct diagnosis_basis *basis; /* what diagnosis_refresh goes by; NULL in one that was not made by diagnose() */
+    struct known_ways *known;    /* what the next one goes by where counters say nothing; NULL unless made by diagnose_after() */
 };
 
 /* BEFORE: what an older reading of the same nodes counted, or NULL; not needed any more after it. NOW must outlive the diagnosis.
  * Strings in it are safe to show. Never fails: what is not known is unknown. */
 struct diagnosis *diagnose(const struct mesh *mesh, const struct observed *now, const struct counters *before);
+/* The same, as the next one of a row of them: which way of a link is cut stays as EARLIER (or NULL, for the first) knew it, for a minute, until
+ * counters or a handshake say otherwise. Without it the answer is that of these readings alone, and one cut may be judged differently from one
+ * to the next. */
+struct diagnosis *diagnose_after(const struct diagnosis *earlier, const struct mesh *mesh, const struct observed *now, const struct counters *before);
 void diagnosis_free(struct diagnosis *diagnosis);
 /* Bring links (states, directions, ages, rows), sums of the nodes and the time up to NOW, by the rules of diagnose() and in a fraction of its
  * time. True: the faults stand as they are (their evidence is as of the last diagnose()). False: something that a fault may rest on is

@@ -94,9 +94,10 @@ static void start_run(struct live *live)
     live->running = true;
     live->run_began = clock_steady();
     hold(live, true);
-    bool update = live->whole_cost >= CHEAP * live_interval(live) && live->updates < UPDATES_MOST && !live->compare_quietly;
+    const struct diagnosis *earlier = live->compare_quietly ? NULL : live->diagnosis;
+    bool update = live->whole_cost >= CHEAP * live_interval(live) && live->updates < UPDATES_MOST;
     live->how = how_to_compare(live);
-    live_worker_ask(&live->worker, live->mesh, live->observed, before(live), update ? live->diagnosis : NULL,
+    live_worker_ask(&live->worker, live->mesh, live->observed, before(live), earlier, update,
                     live->how == COMPARE_SINCE ? NULL : live->events);
 }
 
@@ -147,8 +148,9 @@ void live_judge(struct live *live)
 {
     live->dirty = live->fresh = false;
     live->run_began = clock_steady();
+    const struct diagnosis *earlier = live->compare_quietly ? NULL : live->diagnosis;
     live->how = how_to_compare(live);
-    struct diagnosis *diagnosis = diagnose(live->mesh, live->observed, before(live));
+    struct diagnosis *diagnosis = diagnose_after(earlier, live->mesh, live->observed, before(live));
     live->run_ended = clock_steady();
     live->cost = (double)(live->run_ended - live->run_began) / (double)CLOCK_SECOND;
     publish(live, diagnosis);

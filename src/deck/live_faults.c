@@ -1,8 +1,10 @@
-/* Which faults are known, since when, and which have come or gone. A fault of a node that cannot be seen now is neither there nor gone. */
+/* Which faults are known, since when, and which have come or gone. A fault of a node that cannot be seen now is neither there nor gone. What is
+ * told by counters is an event only when it has stayed so: nodes are read one after the other, and at the edges of a cut half of it is seen. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "live_events.h"
+#include "wgdeck/clock.h"
 #include "wgdeck/mem.h"
 
 struct known_fault {
@@ -12,6 +14,8 @@ struct known_fault {
     enum severity severity;
     size_t nodes[2];
     int64_t since;          /* 0: not known */
+    bool told;              /* its coming is in the log, or need not be */
+    int64_t gone_at;        /* it was not there any more, and may be back; 0: it is there */
     struct fault *fault;    /* in the diagnosis in hand; NULL: of an earlier one */
 };
 
@@ -84,13 +88,34 @@ static void log_fault(struct live *live, enum event_kind kind, const struct know
     free(id);
 }
 
+static bool is_by_counters(const struct known_fault *known)
+{
+    return !strncmp(known->kind->id, "udp-blocked", strlen("udp-blocked"));
+}
+
+/* WHEN is so long ago that what began then is no passing sight. */
+static bool has_stayed(const struct live *live, const struct known_fault *known, int64_t when)
+{
+    return !is_by_counters(known) || (double)(live_now(live) - when) >= 2 * live_interval(live) * (double)CLOCK_SECOND;
+}
+
+static void tell_opened(struct live *live, struct known_fault *known, bool tell)
+{
+    if (known->told || (tell && !has_stayed(live, known, known->since)))
+        return;
+    known->told = true;
+    if (tell)
+        log_fault(live, EVENT_FAULT_OPENED, known, known->since, known->summary);
+}
+
 static void appeared(struct live *live, struct known_fault *known, bool tell)
 {
     known->since = event_log_open_since(live->log, known->identity);
-    if (known->since || !tell)
+    known->told = known->since || !tell;
+    if (known->told)
         return;
     known->since = live_now(live);
-    log_fault(live, EVENT_FAULT_OPENED, known, known->since, known->summary);
+    tell_opened(live, known, tell);
 }
 
 static bool is_seen(const struct observed *observed, size_t node)
@@ -111,10 +136,10 @@ static bool stays_unseen(const struct known_fault *known, const struct observed 
 
 static void gone(struct live *live, const struct known_fault *known, bool tell)
 {
-    if (!tell)
+    if (!tell || !known->told)
         return;
     char *text = mem_format("gone: %s", known->summary ? known->summary : known->identity);
-    log_fault(live, EVENT_FAULT_CLOSED, known, live_now(live), text);
+    log_fault(live, EVENT_FAULT_CLOSED, known, known->gone_at ? known->gone_at : live_now(live), text);
     free(text);
 }
 
@@ -122,6 +147,16 @@ static const struct known_fault *find(const struct live_faults *faults, const ch
 {
     struct known_fault wanted = {.identity = (char *)(uintptr_t)identity};
     return faults->count ? bsearch(&wanted, faults->items, faults->count, sizeof wanted, by_identity) : NULL;
+}
+
+/* Not there now, and for so short a time that it may be back. */
+static bool may_be_back(const struct live *live, struct known_fault *known, bool tell)
+{
+    if (!tell || !known->told)
+        return false;
+    if (!known->gone_at)
+        known->gone_at = live_now(live);
+    return !has_stayed(live, known, known->gone_at);
 }
 
 /* Faults that the log has as open and that are no more: mended while nobody looked. */
@@ -134,6 +169,7 @@ static void close_in_log(struct live *live, const struct live_faults *faults, co
             event_log_open_since(live->log, event->identity) != event->at)
             continue;
         struct known_fault known = {.identity = mem_text(event->identity), .summary = mem_text(event->text), .kind = kind,
+                                    .told = true,
                                     .nodes = {mesh_find_node(live->mesh, event->nodes[0]), mesh_find_node(live->mesh, event->nodes[1])}};
         if (!stays_unseen(&known, observed))
             gone(live, &known, true);
@@ -155,15 +191,18 @@ static void merge(struct live *live, struct live_faults *faults, struct known_fa
             continue;
         }
         int order = !old ? -1 : !new ? 1 : strcmp(new->identity, old->identity);
-        if (order > 0 && stays_unseen(old, observed)) {
+        if (order > 0 && (stays_unseen(old, observed) || may_be_back(live, old, tell))) {
             result[count++] = *old;
             k++;
             continue;
         }
         if (order > 0)
             gone(live, old, tell);
-        if (order == 0)
+        if (order == 0) {
             new->since = old->since;
+            new->told = old->told;
+            tell_opened(live, new, tell);
+        }
         if (order < 0)
             appeared(live, new, tell);
         if (order >= 0) {

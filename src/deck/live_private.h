@@ -25,7 +25,8 @@ struct live_worker {
     const struct mesh *mesh;
     const struct observed *now;
     const struct counters *before;
-    const struct diagnosis *standing; /* to be brought up to date where that is enough; NULL: diagnose whatever there is */
+    const struct diagnosis *earlier;  /* the one before; NULL: it says nothing of now */
+    bool update;               /* it may be brought up to date where that is enough */
     struct live_events_state *events; /* to look for what has happened as well; NULL: not yet */
     struct diagnosis *answer;
     double seconds;            /* that the answer took */
@@ -36,7 +37,7 @@ struct live_worker {
 void live_worker_begin(struct live_worker *worker, struct ev_loop *loop, struct ev_async *answered);
 void live_worker_end(struct live_worker *worker); /* waits for a run in hand */
 void live_worker_ask(struct live_worker *worker, const struct mesh *mesh, const struct observed *now, const struct counters *before,
-                     const struct diagnosis *standing, struct live_events_state *events);
+                     const struct diagnosis *earlier, bool update, struct live_events_state *events);
 /* The answer, or NULL when there is none yet; with WAIT it is waited for. */
 struct diagnosis *live_worker_take(struct live_worker *worker, bool wait, double *seconds, bool *whole);
 

@@ -10,14 +10,14 @@
 static struct diagnosis *judge(struct live_worker *worker)
 {
     worker->whole = false;
-    if (worker->standing) {
-        struct diagnosis *copy = diagnosis_copy(worker->standing);
+    if (worker->earlier && worker->update) {
+        struct diagnosis *copy = diagnosis_copy(worker->earlier);
         if (diagnosis_refresh(copy, worker->mesh, worker->now, worker->before))
             return copy;
         diagnosis_free(copy);
     }
     worker->whole = true;
-    return diagnose(worker->mesh, worker->now, worker->before);
+    return diagnose_after(worker->earlier, worker->mesh, worker->now, worker->before);
 }
 
 static struct diagnosis *find_answer(struct live_worker *worker)
@@ -83,13 +83,14 @@ void live_worker_end(struct live_worker *worker)
 }
 
 void live_worker_ask(struct live_worker *worker, const struct mesh *mesh, const struct observed *now, const struct counters *before,
-                     const struct diagnosis *standing, struct live_events_state *events)
+                     const struct diagnosis *earlier, bool update, struct live_events_state *events)
 {
     pthread_mutex_lock(&worker->lock);
     worker->mesh = mesh;
     worker->now = now;
     worker->before = before;
-    worker->standing = standing;
+    worker->earlier = earlier;
+    worker->update = update;
     worker->events = events;
     worker->state = WORKER_ASKED;
     pthread_cond_broadcast(&worker->turn);

@@ -115,10 +115,12 @@ static void sum_up(struct context *context)
         diagnosis->verdict = VERDICT_UNKNOWN;
 }
 
-struct diagnosis *diagnose(const struct mesh *mesh, const struct observed *now, const struct counters *before)
+static struct diagnosis *judge(const struct mesh *mesh, const struct observed *now, const struct counters *before, const struct known_ways *known,
+                               struct known_ways *ways)
 {
     struct diagnosis *diagnosis = mem_alloc(1, sizeof *diagnosis);
-    struct context context = {.mesh = mesh, .now = now, .before = before, .diagnosis = diagnosis};
+    struct context context = {.mesh = mesh, .now = now, .before = before, .known = known, .diagnosis = diagnosis};
+    diagnosis->known = ways;
     context_fill(&context);
     diagnosis->nodes = mem_alloc(context.count, sizeof *diagnosis->nodes);
     diagnosis->node_count = context.count;
@@ -137,4 +139,14 @@ struct diagnosis *diagnose(const struct mesh *mesh, const struct observed *now, 
     basis_note_nodes(&context);
     context_clear(&context);
     return diagnosis;
+}
+
+struct diagnosis *diagnose(const struct mesh *mesh, const struct observed *now, const struct counters *before)
+{
+    return judge(mesh, now, before, NULL, NULL);
+}
+
+struct diagnosis *diagnose_after(const struct diagnosis *earlier, const struct mesh *mesh, const struct observed *now, const struct counters *before)
+{
+    return judge(mesh, now, before, earlier ? earlier->known : NULL, mem_alloc(1, sizeof(struct known_ways)));
 }

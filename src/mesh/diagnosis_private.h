@@ -132,6 +132,7 @@ struct context {
     const struct mesh *mesh;
     const struct observed *now;
     const struct counters *before;
+    const struct known_ways *known;  /* what the diagnosis before this one knew; NULL */
     struct diagnosis *diagnosis;
     struct node_view *views;
     size_t count;
@@ -182,7 +183,7 @@ void links_build(struct context *context);
 void links_judge(struct context *context);
 /* Of one end, from its row's number: row, age, differences of counters. */
 void end_count(const struct node_view *view, struct end *end, size_t row);
-void pair_judge(const struct context *context, struct pair *pair, struct link *link); /* LINK is overwritten */
+void pair_judge(const struct context *context, struct pair *pair, struct link *link, struct known_ways *ways); /* LINK is overwritten; WAYS: noted there, or NULL */
 int64_t row_age(const struct node_view *view, const struct device_peer *row); /* of its handshake; may be negative; -1 never */
 void end_name(struct pair *pair, size_t holder, unsigned faults); /* faults of this row are named */
 enum direction_state *direction_of(const struct context *context, const struct pair *pair, size_t from);
@@ -214,6 +215,23 @@ static inline bool link_is_live(const struct context *context, const struct pair
     const struct link *link = link_of(context, pair);
     return link->state == LINK_LIVE || link->state == LINK_LATE;
 }
+
+/* known_ways.c: a link with a direction that is cut, as the counters last said; STATE and AT (deck's clock) of a to b, then b to a. */
+struct known_way {
+    uint32_t a, b;
+    enum direction_state state[2];
+    int64_t at[2];
+};
+struct known_ways { /* in the order of the links */
+    struct known_way *items;
+    size_t count, capacity;
+};
+/* What was known of a direction that the counters say nothing of now, where it still holds; DIRECTION_UNKNOWN. */
+enum direction_state known_way_of(const struct context *context, const struct pair *pair, size_t from);
+/* COUNTED: what the counters say now, of a to b and of b to a. Does nothing for a link that has no cut direction. */
+void known_ways_note(const struct context *context, struct known_ways *ways, const struct pair *pair, const enum direction_state counted[2]);
+struct known_ways *known_ways_copy(const struct known_ways *ways);
+void known_ways_free(struct known_ways *ways);
 
 /* diagnosis_refresh.c: what a refresh rests on. After links_judge; after the last detector. */
 void basis_note_links(struct context *context);

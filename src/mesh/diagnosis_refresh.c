@@ -277,7 +277,7 @@ static void sum_up_rows(const struct context *context, struct diagnosis *diagnos
     }
 }
 
-static bool refresh_link(const struct context *context, size_t index)
+static bool refresh_link(const struct context *context, size_t index, struct known_ways *ways)
 {
     struct basis_link *noted = &context->diagnosis->basis->links[index];
     struct link *link = &context->diagnosis->links[index];
@@ -287,7 +287,7 @@ static bool refresh_link(const struct context *context, size_t index)
         end_count(&context->views[pair.a], &pair.end[0], noted->rows[0]);
     if (noted->rows[1] != NO_ROW)
         end_count(&context->views[pair.b], &pair.end[1], noted->rows[1]);
-    pair_judge(context, &pair, link);
+    pair_judge(context, &pair, link, ways);
     link->path = path;
     uint32_t before = noted->signature, now = sign(context, &pair, link);
     noted->signature = now | (before & ~(uint32_t)JUDGED);
@@ -355,17 +355,20 @@ static bool refresh_all(struct context *context)
     if (!nodes_are_the_same(context))
         return false;
     bool stand = strays_are_the_same(context) && clocks_are_the_same(context);
+    struct known_ways *ways = context->known ? mem_alloc(1, sizeof *ways) : NULL;
     begin_sums(context);
     for (size_t i = 0; i < context->diagnosis->link_count; i++) {
         fetch_ahead(context, i);
-        stand &= refresh_link(context, i);
+        stand &= refresh_link(context, i, ways);
     }
+    known_ways_free(context->diagnosis->known);
+    context->diagnosis->known = ways;
     return stand;
 }
 
 bool diagnosis_refresh(struct diagnosis *diagnosis, const struct mesh *mesh, const struct observed *now, const struct counters *before)
 {
-    struct context context = {.mesh = mesh, .now = now, .before = before, .diagnosis = diagnosis};
+    struct context context = {.mesh = mesh, .now = now, .before = before, .known = diagnosis->known, .diagnosis = diagnosis};
     if (!diagnosis->basis || diagnosis->node_count != mesh->node_count)
         return false;
     context_look(&context);

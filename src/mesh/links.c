@@ -364,12 +364,21 @@ static enum link_state state_by_ages(const struct context *context, const struct
     return is_trying(&pair->end[0]) || is_trying(&pair->end[1]) ? LINK_DEAD : LINK_IDLE;
 }
 
-static void judge_both_ends(const struct context *context, const struct pair *pair, struct link *link)
+/* What the counters say of both directions; where they say nothing, what is known of a cut. */
+static void judge_directions(const struct context *context, const struct pair *pair, bool live, struct link *link, struct known_ways *ways)
+{
+    enum direction_state counted[] = {heard_by_counters(context, pair, pair->a, live), heard_by_counters(context, pair, pair->b, live)};
+    if (ways)
+        known_ways_note(context, ways, pair, counted);
+    link->a_to_b = counted[0] == DIRECTION_UNKNOWN ? known_way_of(context, pair, pair->a) : counted[0];
+    link->b_to_a = counted[1] == DIRECTION_UNKNOWN ? known_way_of(context, pair, pair->b) : counted[1];
+}
+
+static void judge_both_ends(const struct context *context, const struct pair *pair, struct link *link, struct known_ways *ways)
 {
     link->state = state_by_ages(context, pair);
     bool live = link->state == LINK_LIVE || link->state == LINK_LATE;
-    link->a_to_b = heard_by_counters(context, pair, pair->a, live);
-    link->b_to_a = heard_by_counters(context, pair, pair->b, live);
+    judge_directions(context, pair, live, link, ways);
     if (live) {
         bool blocked = link->a_to_b == DIRECTION_BLOCKED || link->b_to_a == DIRECTION_BLOCKED;
         if (link->a_to_b == DIRECTION_BLOCKED && link->b_to_a == DIRECTION_BLOCKED)
@@ -388,7 +397,7 @@ static void judge_both_ends(const struct context *context, const struct pair *pa
     }
 }
 
-void pair_judge(const struct context *context, struct pair *pair, struct link *link)
+void pair_judge(const struct context *context, struct pair *pair, struct link *link, struct known_ways *ways)
 {
     const struct node_view *a = &context->views[pair->a], *b = &context->views[pair->b];
     const struct end *one = &pair->end[0], *two = &pair->end[1];
@@ -400,7 +409,7 @@ void pair_judge(const struct context *context, struct pair *pair, struct link *l
     if (absent || a->stopped || b->stopped)
         judge_broken(pair, link);
     else if (one->row && two->row)
-        judge_both_ends(context, pair, link);
+        judge_both_ends(context, pair, link, ways);
     else if (one->row)
         judge_one_end(one, &link->b_to_a, link);
     else if (two->row)
@@ -415,5 +424,5 @@ void pair_judge(const struct context *context, struct pair *pair, struct link *l
 void links_judge(struct context *context)
 {
     for (size_t i = 0; i < context->pair_count; i++)
-        pair_judge(context, &context->pairs[i], link_of(context, &context->pairs[i]));
+        pair_judge(context, &context->pairs[i], link_of(context, &context->pairs[i]), context->diagnosis->known);
 }

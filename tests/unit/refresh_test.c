@@ -354,7 +354,7 @@ static void one_step(struct run *run, int round)
     step(run);
     for (size_t i = 0; i < run->world.count; i++)
         serials += run->world.now->nodes[i].serial;
-    struct diagnosis *wanted = diagnose(run->world.mesh, run->world.now, older(run)), *last = diagnosis_copy(run->diagnosis);
+    struct diagnosis *wanted = diagnose_after(run->diagnosis, run->world.mesh, run->world.now, older(run)), *last = diagnosis_copy(run->diagnosis);
     bool stands = diagnosis_refresh(run->diagnosis, run->world.mesh, run->world.now, older(run));
     if (stands) {
         assert_int_equal(serials, serials_before);
@@ -387,7 +387,7 @@ static void one_round(struct run *run, int round)
     world_sort(&run->world);
     run->kept_count = 0;
     keep(run);
-    run->diagnosis = diagnose(run->world.mesh, run->world.now, NULL);
+    run->diagnosis = diagnose_after(NULL, run->world.mesh, run->world.now, NULL);
     for (int i = 0; i < STEPS; i++)
         one_step(run, round);
     diagnosis_free(run->diagnosis);
