@@ -329,6 +329,13 @@ static int64_t seen_at(const struct scene *scene, uint32_t node)
     return live && live->seen_at ? live->seen_at : seen->reach == REACH_OK ? seen->at : 0;
 }
 
+/* Younger than two looks is now: seconds that tick say nothing, and over a slow line they would fill it. */
+static int64_t fresh(const struct scene *scene)
+{
+    double interval = scene->live ? live_interval(scene->live) : 2;
+    return (int64_t)((2 * interval + 1) * (double)CLOCK_SECOND);
+}
+
 static enum style seen_cell(const struct scene *scene, uint32_t node, struct buf *buf)
 {
     int64_t at = seen_at(scene, node), age = scene->picture.now - at;
@@ -336,7 +343,7 @@ static enum style seen_cell(const struct scene *scene, uint32_t node, struct buf
         buf_add_text(buf, is_waiting(scene, node) ? "" : "never");
         return STYLE_UNKNOWN;
     }
-    words_age(age < 0 ? 0 : age, buf);
+    words_age(age < fresh(scene) ? 0 : age, buf);
     words_export(buf);
     buf_add_format(buf, "%.0f", (double)age / 1e9);
     return scene->picture.observed->nodes[node].reach == REACH_OK && !scene->picture.old ? STYLE_DIM : STYLE_OLD;
