@@ -71,11 +71,10 @@ void live_touch(struct live *live)
     schedule(live);
 }
 
-static const struct counters *before(struct live *live)
+/* The clock of the history. */
+static int64_t time_of_readings(const struct live *live)
 {
-    int64_t at = live->replay ? live_replay_line(live) : clock_steady();
-    history_add(live->history, live->observed, at);
-    return history_before(live->history, at);
+    return live->replay ? live_replay_line(live) : clock_steady();
 }
 
 static enum live_compare how_to_compare(struct live *live)
@@ -97,7 +96,7 @@ static void start_run(struct live *live)
     const struct diagnosis *earlier = live->compare_quietly ? NULL : live->diagnosis;
     bool update = live->whole_cost >= CHEAP * live_interval(live) && live->updates < UPDATES_MOST;
     live->how = how_to_compare(live);
-    live_worker_ask(&live->worker, live->mesh, live->observed, before(live), earlier, update,
+    live_worker_ask(&live->worker, live->mesh, live->observed, live->history, time_of_readings(live), earlier, update,
                     live->how == COMPARE_SINCE ? NULL : live->events);
 }
 
@@ -150,7 +149,9 @@ void live_judge(struct live *live)
     live->run_began = clock_steady();
     const struct diagnosis *earlier = live->compare_quietly ? NULL : live->diagnosis;
     live->how = how_to_compare(live);
-    struct diagnosis *diagnosis = diagnose_after(earlier, live->mesh, live->observed, before(live));
+    int64_t at = time_of_readings(live);
+    history_add(live->history, live->observed, at);
+    struct diagnosis *diagnosis = diagnose_after(earlier, live->mesh, live->observed, history_before(live->history, at));
     live->run_ended = clock_steady();
     live->cost = (double)(live->run_ended - live->run_began) / (double)CLOCK_SECOND;
     publish(live, diagnosis);

@@ -24,7 +24,8 @@ struct live_worker {
     enum { WORKER_IDLE, WORKER_ASKED, WORKER_ANSWERED, WORKER_ENDS } state;
     const struct mesh *mesh;
     const struct observed *now;
-    const struct counters *before;
+    struct history *history;   /* NOW is added to it, as of AT */
+    int64_t at;
     const struct diagnosis *earlier;  /* the one before; NULL: it says nothing of now */
     bool update;               /* it may be brought up to date where that is enough */
     struct live_events_state *events; /* to look for what has happened as well; NULL: not yet */
@@ -36,7 +37,7 @@ struct live_worker {
 };
 void live_worker_begin(struct live_worker *worker, struct ev_loop *loop, struct ev_async *answered);
 void live_worker_end(struct live_worker *worker); /* waits for a run in hand */
-void live_worker_ask(struct live_worker *worker, const struct mesh *mesh, const struct observed *now, const struct counters *before,
+void live_worker_ask(struct live_worker *worker, const struct mesh *mesh, const struct observed *now, struct history *history, int64_t at,
                      const struct diagnosis *earlier, bool update, struct live_events_state *events);
 /* The answer, or NULL when there is none yet; with WAIT it is waited for. */
 struct diagnosis *live_worker_take(struct live_worker *worker, bool wait, double *seconds, bool *whole);

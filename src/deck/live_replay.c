@@ -184,7 +184,8 @@ static bool take_line(struct live *live, int64_t at, bool relink, struct err *er
         live_rows_after(live, node);
     replay->seen_at[node] = at;
     replay->line = at > replay->line ? at : replay->line;
-    history_add(live->history, live->observed, replay->line);
+    if (replay->target || is_small(live)) /* else each diagnosis adds its own, beside the loop */
+        history_add(live->history, live->observed, replay->line);
     leave_mark(live);
     return good;
 }

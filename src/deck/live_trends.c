@@ -38,6 +38,7 @@ struct live_trends {
     size_t node_count;
     struct link_trend **links; /* by a, then b */
     size_t link_count, link_capacity;
+    uint8_t *has_links;        /* per node: it may be the first of a link that is kept; half a million links are asked for */
     int64_t step;              /* of the last sample */
 };
 
@@ -45,6 +46,7 @@ struct live_trends *live_trends_new(size_t node_count)
 {
     struct live_trends *trends = mem_alloc(1, sizeof *trends);
     trends->nodes = mem_alloc(node_count, sizeof *trends->nodes);
+    trends->has_links = mem_alloc(node_count, sizeof *trends->has_links);
     trends->node_count = node_count;
     trends->step = -1;
     for (size_t i = 0; i < node_count; i++)
@@ -67,6 +69,7 @@ void live_trends_free(struct live_trends *trends)
     for (size_t i = 0; i < trends->link_count; i++)
         link_trend_free(trends->links[i]);
     free(trends->links);
+    free(trends->has_links);
     free(trends->nodes);
     free(trends);
 }
@@ -116,6 +119,8 @@ static size_t place_of(const struct live_trends *trends, size_t a, size_t b)
 
 static struct link_trend *find(const struct live_trends *trends, size_t a, size_t b)
 {
+    if (a >= trends->node_count || !trends->has_links[a])
+        return NULL;
     size_t place = place_of(trends, a, b);
     return place < trends->link_count && !compare_link(trends->links[place], a, b) ? trends->links[place] : NULL;
 }
@@ -149,6 +154,7 @@ static struct link_trend *add(struct live_trends *trends, size_t a, size_t b)
     MEM_GROW(trends->links, trends->link_count, trends->link_capacity);
     memmove(&trends->links[place + 1], &trends->links[place], (trends->link_count++ - place) * sizeof trends->links[0]);
     struct link_trend *link = trends->links[place] = mem_alloc(1, sizeof *link);
+    trends->has_links[a] = true;
     *link = (struct link_trend){.a = (uint32_t)a, .b = (uint32_t)b, .trend = trend_new()};
     return link;
 }

@@ -7,17 +7,20 @@
 #include "wgdeck/clock.h"
 #include "wgdeck/log.h"
 
+/* The counters of a large mesh take long to copy: that is done here as well. */
 static struct diagnosis *judge(struct live_worker *worker)
 {
+    history_add(worker->history, worker->now, worker->at);
+    const struct counters *before = history_before(worker->history, worker->at);
     worker->whole = false;
     if (worker->earlier && worker->update) {
         struct diagnosis *copy = diagnosis_copy(worker->earlier);
-        if (diagnosis_refresh(copy, worker->mesh, worker->now, worker->before))
+        if (diagnosis_refresh(copy, worker->mesh, worker->now, before))
             return copy;
         diagnosis_free(copy);
     }
     worker->whole = true;
-    return diagnose_after(worker->earlier, worker->mesh, worker->now, worker->before);
+    return diagnose_after(worker->earlier, worker->mesh, worker->now, before);
 }
 
 static struct diagnosis *find_answer(struct live_worker *worker)
@@ -82,13 +85,14 @@ void live_worker_end(struct live_worker *worker)
     pthread_mutex_destroy(&worker->lock);
 }
 
-void live_worker_ask(struct live_worker *worker, const struct mesh *mesh, const struct observed *now, const struct counters *before,
+void live_worker_ask(struct live_worker *worker, const struct mesh *mesh, const struct observed *now, struct history *history, int64_t at,
                      const struct diagnosis *earlier, bool update, struct live_events_state *events)
 {
     pthread_mutex_lock(&worker->lock);
     worker->mesh = mesh;
     worker->now = now;
-    worker->before = before;
+    worker->history = history;
+    worker->at = at;
     worker->earlier = earlier;
     worker->update = update;
     worker->events = events;

@@ -41,16 +41,16 @@ static void time_of_day(int64_t wall, char text[static CLOCK_TEXT_SIZE])
     snprintf(text, CLOCK_TEXT_SIZE, "%s", time ? time + 1 : whole);
 }
 
-struct counts { size_t nodes, up, unreached, waiting, unseen, links, live, idle, never, faults, warnings; };
+struct counts { size_t nodes, up, unreached, waiting, silent, unseen, links, live, idle, never, faults, warnings; };
 
 /* Half a million links are counted once a picture, not once a drawing. */
 static void count_links(struct tui *tui)
 {
     const struct diagnosis *diagnosis = tui->scene.picture.diagnosis;
     struct tui_links *links = &tui->links;
-    if (links->number == tui->scene.number && links->of == diagnosis)
+    if (links->number == tui->scene.picture.number && links->of == diagnosis)
         return;
-    *links = (struct tui_links){.number = tui->scene.number, .of = diagnosis};
+    *links = (struct tui_links){.number = tui->scene.picture.number, .of = diagnosis};
     for (size_t i = 0; i < diagnosis->link_count; i++) {
         links->live += diagnosis->links[i].state == LINK_LIVE;
         links->idle += diagnosis->links[i].state == LINK_IDLE;
@@ -71,6 +71,7 @@ static struct counts count(struct tui *tui)
         counts.up += state == NODE_UP || state == NODE_DEGRADED;
         counts.unreached += state == NODE_UNREACHABLE;
         counts.waiting += picture->nodes && picture->nodes[i].waiting;
+        counts.silent += scene_is_silent(&tui->scene, i);
         counts.unseen += picture->observed && picture->observed->nodes[i].reach == REACH_UNKNOWN;
     }
     for (size_t i = 0; i < picture->diagnosis->fault_count; i++) {
@@ -100,7 +101,8 @@ static void add_verdict(struct segments *segments, const struct live_picture *pi
     }
     switch (picture->diagnosis->verdict) {
     case VERDICT_OK:
-        segment = add(segments, 0, look.style, "all well");
+        segment = counts->silent ? add(segments, 0, STYLE_WARNING, "well, but %zu node%s silent", counts->silent, plural(counts->silent))
+                                 : add(segments, 0, look.style, "all well");
         break;
     case VERDICT_WARNING:
         segment = add(segments, 0, look.style, "%zu warning%s", counts->warnings, plural(counts->warnings));

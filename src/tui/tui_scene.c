@@ -60,7 +60,7 @@ void tui_take_picture(struct tui *tui)
 void tui_set_picture(struct tui *tui, const struct live_picture *picture)
 {
     tui->scene.picture = *picture;
-    tui->indexed_diagnosis = NULL;
+    tui->indexed_diagnosis = tui->links.of = NULL;
     match_nodes(tui);
     tui_scene_changed(tui);
     tui_take_picture(tui);
@@ -84,7 +84,7 @@ void tui_freeze(struct tui *tui, bool frozen)
     if (frozen && tui->live)
         tui->frozen = live_freeze(tui->live);
     tui->scene.frozen = frozen;
-    tui->indexed_diagnosis = NULL;
+    tui->indexed_diagnosis = tui->links.of = NULL;
     tui_scene_changed(tui);
     tui_take_picture(tui);
 }
