@@ -29,7 +29,8 @@ struct live_callbacks {
 /* What stands beside a node's reading. */
 struct live_node {
     bool waiting;          /* has neither answered nor failed yet */
-    const char *phase;     /* what its session does when it is not open ("connecting", "logging in"); NULL: nothing */
+    bool silent;           /* logged in, and has said nothing for longer than usual; what is shown of it may be over */
+    char phase[40];        /* what its session does when it is not open ("connecting", "logging in"), or "no answer for 12s"; "": nothing */
     int64_t seen_at;       /* deck's wall clock of its newest good reading, also when it cannot be reached now; 0: never */
     const struct observation *last; /* that reading, when observed->nodes[i] is not one; NULL: none. For showing, never for judging */
 };

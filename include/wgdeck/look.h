@@ -49,6 +49,8 @@ void look_hold(struct look *look, bool hold);
 void look_set_every(struct look *look, double every);            /* seconds between readings, above 0; also for those who stream already */
 size_t look_waiting(const struct look *look);                    /* nodes that neither answered nor failed yet */
 bool look_is_waiting(const struct look *look, size_t node);      /* is this one of them? */
+/* Nanoseconds since a node that is logged in said anything, when that is longer than usual (three intervals and 6 s); 0: it is well, or not open. */
+int64_t look_silence(const struct look *look, size_t node);
 struct fanout *look_fanout(struct look *look);                   /* to answer questions */
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "live_private.h"
+#include "wgdeck/clock.h"
 #include "wgdeck/mem.h"
 
 struct live_question {
@@ -148,8 +149,13 @@ void live_look_describe(struct live *live)
         struct fanout_session *session = look_session(live->look, i);
         enum fanout_phase phase = session ? fanout_session_phase(session) : PHASE_CLOSED;
         live->nodes[i].waiting = look_is_waiting(live->look, i);
+        char *text = live->nodes[i].phase;
+        int64_t silence = look_silence(live->look, i);
+        live->nodes[i].silent = silence > 0;
         if (session && phase < PHASE_OPEN)
-            live->nodes[i].phase = fanout_phase_text(phase);
+            snprintf(text, sizeof live->nodes[i].phase, "%s", fanout_phase_text(phase));
+        else if (silence)
+            snprintf(text, sizeof live->nodes[i].phase, "no answer for %llds", (long long)(silence / CLOCK_SECOND));
     }
 }
 

@@ -189,3 +189,8 @@ bool look_is_waiting(const struct look *look, size_t node)
 {
     return look->nodes[node].waiting;
 }
+
+int64_t look_silence(const struct look *look, size_t node)
+{
+    return look->nodes[node].session ? look_node_silence(&look->nodes[node]) : 0;
+}

@@ -23,6 +23,8 @@ enum {
     PASSWORD_TRIES = 3,
 };
 #define HELD_PAUSE 0.05 /* seconds until what is due while the look is held is tried again */
+#define SILENCE_INTERVALS 3
+#define SILENCE_LEAST (6 * CLOCK_SECOND)
 #define CLOCK_STEP (2 * CLOCK_SECOND) /* a stream's times that differ more than this tell of a clock that was set */
 
 static void start(struct look_node *node, bool push);
@@ -381,6 +383,7 @@ void look_node_output(struct look_node *node, struct fanout_request *request, co
 static void on_output(void *context, struct fanout_request *request, const char *bytes, size_t length)
 {
     struct look_node *node = context;
+    node->heard_at = clock_steady();
     if (node->look->is_held)
         look_held_output(node, request, bytes, length);
     else
@@ -526,6 +529,7 @@ static void start(struct look_node *node, bool push)
         return;
     }
     node->asked_at = clock_wall();
+    node->heard_at = clock_steady();
     ev_timer_again(look->loop, &node->deadline);
     if (!bootstrap) {
         fanout_write(node->request, look->salt, strlen(look->salt));
@@ -602,6 +606,17 @@ void look_node_refresh(struct look_node *node)
         ask_helper(node);
     else if (node->stage == STAGE_IDLE)
         start(node, node->look->options.mode == LOOK_HELPER);
+}
+
+/* It comes long before the connection counts as lost, which takes a minute or so: until then its last reading stands. */
+int64_t look_node_silence(const struct look_node *node)
+{
+    int64_t usual = (int64_t)(SILENCE_INTERVALS * node->look->options.every * (double)CLOCK_SECOND);
+    int64_t silence = clock_steady() - node->heard_at;
+    if (!node->heard_at || node->questioned || node->stage == STAGE_PUSHING || !(node->look->options.every > 0) ||
+        fanout_session_phase(node->session) != PHASE_OPEN || (!node->request && !ev_is_active(&node->again)))
+        return 0;
+    return silence > (usual > SILENCE_LEAST ? usual : SILENCE_LEAST) ? silence : 0;
 }
 
 /* The helper's stream goes on with the new interval; a bare look comes that much later. */

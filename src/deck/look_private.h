@@ -33,6 +33,7 @@ struct look_node {
     unsigned wrong_passwords;
     unsigned crashes;          /* since the last good reading */
     int64_t asked_at;          /* wall clock */
+    int64_t heard_at;          /* steady clock: it last said something, or was begun anew */
     uint64_t id;               /* of the newest request to the helper */
     size_t prelude;            /* bytes before the first line of ours */
     size_t pushed;
@@ -70,6 +71,7 @@ extern const struct fanout_session_events look_session_events; /* context: struc
 void look_node_begin(struct look_node *node);
 void look_node_end(struct look_node *node);
 void look_node_refresh(struct look_node *node);
+int64_t look_node_silence(const struct look_node *node);
 
 void look_node_set_every(struct look_node *node);
 /* What the fan-out told; while held, through look_hold.c. */

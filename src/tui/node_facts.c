@@ -55,10 +55,12 @@ static int draw_unreached(const struct scene *scene, size_t node, const struct a
     const struct observation *seen = &scene->picture.observed->nodes[node];
     const struct live_node *beside = scene->picture.nodes ? &scene->picture.nodes[node] : NULL;
     struct buf text = BUF_EMPTY, shown = BUF_EMPTY;
-    if (seen->reach == REACH_OK)
+    if (seen->reach == REACH_OK && !(beside && beside->silent))
         return 0;
-    if (beside && beside->waiting)
-        buf_add_format(&text, "Not answered yet%s%s", beside->phase ? ": " : ".", beside->phase ? beside->phase : "");
+    if (seen->reach == REACH_OK)
+        buf_add_format(&text, "Logged in, but %s.", beside->phase);
+    else if (beside && beside->waiting)
+        buf_add_format(&text, "Not answered yet%s%s", *beside->phase ? ": " : ".", beside->phase);
     else
         buf_add_format(&text, "%s: %s", seen->reach == REACH_GARBLED ? "It answered, and the answer cannot be used" : "Cannot be reached",
                        seen->error ? scene_text(scene, seen->error, &shown) : "no reason known");
@@ -67,7 +69,7 @@ static int draw_unreached(const struct scene *scene, size_t node, const struct a
     if (beside && beside->seen_at) {
         buf_add_text(&text, "Last seen ");
         words_since(beside->seen_at, scene->picture.now, &text);
-        buf_add_text(&text, beside->last ? ". What stands below is from then: old." : ".");
+        buf_add_text(&text, beside->last || seen->reach == REACH_OK ? ". What stands below is from then: old." : ".");
         used += area_paragraph(area, row + used, 0, area->columns, 2, STYLE_OLD, buf_text(&text), true);
     } else if (beside && !beside->waiting) {
         used += area_paragraph(area, row + used, 0, area->columns, 2, STYLE_OLD, "Not seen since the deck was opened.", true);

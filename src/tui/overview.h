@@ -8,7 +8,7 @@ extern const struct table_list overview_nodes;
 
 /* How many there are of each. */
 struct overview_counts {
-    size_t nodes, node_states[NODE_UNREACHABLE + 1], waiting;
+    size_t nodes, node_states[NODE_UNREACHABLE + 1], waiting, silent;
     size_t links, link_states[LINK_UNKNOWN + 1], blocked; /* links with a direction that is blocked */
     size_t faults[SEVERITY_ERROR + 1];
 };

@@ -15,6 +15,7 @@ void overview_count(const struct scene *scene, struct overview_counts *counts)
             counts->waiting++;
         else
             counts->node_states[diagnosis->nodes[i].state]++;
+        counts->silent += scene_is_silent(scene, i);
     }
     for (size_t i = 0; i < counts->links; i++) {
         const struct link *link = &diagnosis->links[i];
@@ -73,6 +74,8 @@ static void add_counts(const struct overview_counts *counts, struct buf *buf)
             buf_add_format(buf, " %s", node_state_text(node_order[i]));
     if (counts->waiting)
         buf_add_format(buf, "%s%zu not answered yet", before, counts->waiting);
+    if (counts->silent)
+        buf_add_format(buf, ", %zu silent", counts->silent);
     buf_add_text(buf, " · ");
     words_many(counts->links, "link", "links", buf);
     before = ": ";
@@ -115,6 +118,11 @@ static struct look_of begin_answer(const struct scene *scene, const struct overv
         buf_add_text(buf, " WELL, BUT ");
         words_many(warnings, "WARNING", "WARNINGS", buf);
         buf_add_text(buf, ": ");
+    } else if (verdict == VERDICT_OK && counts->silent) {
+        buf_add_text(buf, " WELL WHEN LAST SEEN, BUT ");
+        words_many(counts->silent, "node is", "nodes are", buf);
+        buf_add_text(buf, " silent");
+        look.style = STYLE_WARNING;
     } else if (verdict == VERDICT_OK)
         buf_add_text(buf, " ALL WELL");
     else if (counts->waiting)

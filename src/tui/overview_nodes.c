@@ -44,7 +44,7 @@ static unsigned urgency(const struct scene *scene, uint32_t node)
             return URGENCY_FAULT;
         if (summary_of(scene, node)->state == NODE_DEGRADED)
             return URGENCY_DEGRADED;
-        return fault && fault->severity == SEVERITY_WARNING ? URGENCY_WARNING : URGENCY_WELL;
+        return scene_is_silent(scene, node) || (fault && fault->severity == SEVERITY_WARNING) ? URGENCY_WARNING : URGENCY_WELL;
     }
 }
 
@@ -54,6 +54,8 @@ static struct look_of node_look(const struct scene *scene, uint32_t node)
 {
     if (is_waiting(scene, node))
         return (struct look_of){GLYPH_ELLIPSIS, STYLE_DIM};
+    if (scene_is_silent(scene, node) && summary_of(scene, node)->state == NODE_UP)
+        return (struct look_of){GLYPH_ELLIPSIS, STYLE_WARNING};
     return look_of_node(summary_of(scene, node)->state);
 }
 
@@ -95,7 +97,7 @@ static uint64_t group_order(const struct scene *scene, uint32_t node)
 
 static enum style state_cell(const struct scene *scene, uint32_t node, struct buf *buf)
 {
-    buf_add_text(buf, is_waiting(scene, node) ? "waiting" : node_state_text(summary_of(scene, node)->state));
+    buf_add_text(buf, is_waiting(scene, node) ? "waiting" : scene_is_silent(scene, node) ? "silent" : node_state_text(summary_of(scene, node)->state));
     return node_look(scene, node).style;
 }
 
@@ -111,7 +113,7 @@ static enum style wrong_cell(const struct scene *scene, uint32_t node, struct bu
     const struct fault *fault = scene_fault_of_node(scene, node);
     const struct live_node *live = live_of(scene, node);
     if (is_waiting(scene, node)) {
-        buf_add_text(buf, live->phase ? live->phase : "waiting for its answer");
+        buf_add_text(buf, *live->phase ? live->phase : "waiting for its answer");
         return STYLE_DIM;
     }
     if (seen->reach != REACH_OK && seen->error) {
@@ -120,11 +122,15 @@ static enum style wrong_cell(const struct scene *scene, uint32_t node, struct bu
         buf_free(&text);
         return STYLE_UNKNOWN;
     }
+    if (scene_is_silent(scene, node)) {
+        buf_add_text(buf, live->phase);
+        return STYLE_WARNING;
+    }
     if (fault) {
         words_fault_beside(scene, fault, node, buf);
         return look_of_severity(fault->severity).style;
     }
-    if (live && live->phase)
+    if (live)
         buf_add_text(buf, live->phase);
     return STYLE_DIM;
 }

@@ -183,6 +183,11 @@ void scene_index_free(struct scene_index *index)
     free(index);
 }
 
+bool scene_is_silent(const struct scene *scene, size_t node)
+{
+    return scene->picture.nodes && scene->picture.nodes[node].silent && scene->picture.observed->nodes[node].reach == REACH_OK;
+}
+
 const struct fault *scene_fault_of_node(const struct scene *scene, size_t node)
 {
     const struct diagnosis *diagnosis = scene->picture.diagnosis;

@@ -43,6 +43,7 @@ bool link_is_well(const struct link *link);      /* live or idle, and no directi
 const struct link *scene_link(const struct scene *scene, size_t a, size_t b); /* either order; NULL if there is none */
 /* Faults that name the node, or the link: the worst; NULL if none. */
 const struct fault *scene_fault_of_node(const struct scene *scene, size_t node);
+bool scene_is_silent(const struct scene *scene, size_t node); /* its last reading stands, and may be over: it has said nothing for longer than usual */
 const struct fault *scene_fault_of_link(const struct scene *scene, size_t a, size_t b);
 
 #endif

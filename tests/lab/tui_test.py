@@ -45,6 +45,21 @@ def seconds_until(screen, pattern, seconds, gone=False):
 
 # ---- the mesh is broken and mended before the deck's eyes ------------------------------------------------------------
 
+@timeout(90)
+def test_silent_node_is_marked_long_before_its_connection_is_lost():
+    with Lab(3, keepalive=25) as lab:
+        lab.warm()
+        with Screen(lab.operator) as screen:
+            deck_in(screen)
+            lab.unreachable("n2")
+            took = seconds_until(screen, r"n2 +silent.*no answer for", 20)
+            assert took < 10 + SLACK, f"after {took:.1f} s"
+            assert not re.search(WELL, screen.text()), screen.text()
+            lab.heal_network()
+            screen.wait(WELL, 30)
+            leave(screen)
+
+
 @timeout(150)
 def test_row_deleted_is_named_within_an_interval_and_clears():
     with Lab(5, keepalive=25) as lab:

@@ -128,6 +128,20 @@ static void test_is_it_well(void **state)
     end(&stage);
 }
 
+/* A node that says nothing any more is not well, though all that was last seen of it is. */
+static void test_silent(void **state)
+{
+    (void)state;
+    struct stage stage = begin(3);
+    show(&stage, &view_overview);
+    stage.nodes[1] = (struct live_node){.silent = true, .phase = "no answer for 12s"};
+    look(&stage);
+    assert_shows(&stage, 24, 80, "1 node is silent");
+    assert_shows(&stage, 24, 80, "no answer for 12s");
+    assert_hides(&stage, 24, 80, "ALL WELL");
+    end(&stage);
+}
+
 static void test_what_is_not_known(void **state)
 {
     (void)state;
@@ -136,7 +150,8 @@ static void test_what_is_not_known(void **state)
     for (char name = 'a'; name <= 'c'; name++)
         observation_clear(world_node(&stage.world, name));
     for (size_t i = 0; i < 3; i++)
-        stage.nodes[i] = (struct live_node){.waiting = true, .phase = i ? "connecting" : "logging in"};
+        stage.nodes[i] = (struct live_node){.waiting = true, .phase = "connecting"};
+    snprintf(stage.nodes[0].phase, sizeof stage.nodes[0].phase, "logging in");
     look(&stage);
     assert_shows(&stage, 24, 80, " ? LOOKING: no node has answered yet");
     assert_shows(&stage, 24, 80, "logging in");
@@ -522,7 +537,8 @@ int main(void)
 {
     setenv("TZ", "UTC", 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_is_it_well), cmocka_unit_test(test_what_is_not_known), cmocka_unit_test(test_nodes_that_are_not_well_come_first), cmocka_unit_test(test_panes),
+        cmocka_unit_test(test_is_it_well), cmocka_unit_test(test_what_is_not_known), cmocka_unit_test(test_silent),
+        cmocka_unit_test(test_nodes_that_are_not_well_come_first), cmocka_unit_test(test_panes),
         cmocka_unit_test(test_links), cmocka_unit_test(test_links_by_group), cmocka_unit_test(test_faults), cmocka_unit_test(test_a_fault_of_each_kind_has_words),
         cmocka_unit_test(test_remedies_have_parts), cmocka_unit_test(test_events), cmocka_unit_test(test_every_size_and_key), cmocka_unit_test(test_privacy),
         cmocka_unit_test(test_numbers), cmocka_unit_test(test_names_in_order),

@@ -259,7 +259,7 @@ static void test_from_connecting_to_a_picture(void **unused)
     for (size_t i = 0; i < NODES; i++) {
         assert_int_equal(picture.diagnosis->nodes[i].state, NODE_UP);
         assert_false(picture.nodes[i].waiting);
-        assert_null(picture.nodes[i].phase);
+        assert_string_equal(picture.nodes[i].phase, "");
         assert_null(picture.nodes[i].last);
         assert_true(picture.nodes[i].seen_at > 0);
     }
