@@ -154,6 +154,12 @@ int64_t handshake_age(const struct node_view *view, const struct device_peer *ro
     return age;
 }
 
+/* A handshake since then, and not a byte more: the row was made anew, and has counted up to the same number by chance. */
+static bool began_anew(const struct node_view *view, const struct device_peer *row, int64_t age, uint64_t heard)
+{
+    return heard == 0 && age >= 0 && time_between(row->handshake, view->earlier->node_time) > CLOCK_SECOND;
+}
+
 void end_count(const struct node_view *view, struct end *end, size_t row)
 {
     const struct device_peer *now = &view->device->peers[row];
@@ -162,7 +168,7 @@ void end_count(const struct node_view *view, struct end *end, size_t row)
     end->row = now;
     end->age = handshake_age(view, now);
     /* Counters that went down were begun anew with the row or the engine: the difference says nothing. */
-    end->counted = before && counters_difference(before, now, &heard, &sent);
+    end->counted = before && counters_difference(before, now, &heard, &sent) && !began_anew(view, now, end->age, heard);
     end->sent = sent < UINT32_MAX ? (uint32_t)sent : UINT32_MAX;
     end->heard = heard < UINT32_MAX ? (uint32_t)heard : UINT32_MAX;
 }

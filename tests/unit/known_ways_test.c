@@ -32,6 +32,8 @@ static const struct story stories[] = {
                                      {12, 0, 0, false, true, false, false, OK, OK}}, 3},
     {"the other way is cut as well", {{12, DATA, 32, false, true, false, false, CUT, OK}, {12, DATA, DATA, false, false, false, false, CUT, CUT},
                                       {12, 0, 0, false, false, false, false, CUT, CUT}, {12, DATA, DATA, false, true, false, false, CUT, OK}}, 4},
+    {"a row made anew has counted up to where the old one was", {{12, DATA, 32, false, true, true, false, OK, OK}}, 1},
+    {"the same, and then it is cut", {{12, DATA, 32, false, true, true, false, OK, OK}, {12, DATA, 32, false, true, false, false, CUT, OK}}, 2},
     {"time went back", {{12, DATA, 32, false, true, false, false, CUT, OK}, {-5, 0, 0, false, true, false, false, OK, OK}}, 2},
 };
 
@@ -47,7 +49,7 @@ static void step(struct world *world, const struct reading *reading)
     }
     /* The link is as old as the story's beginning. */
     struct device_peer *a = world_row(world, 'a', 'b'), *b = world_row(world, 'b', 'a');
-    a->handshake = b->handshake = reading->handshake ? world->now->nodes[0].node_time : WORLD_NOW - 10 * CLOCK_SECOND;
+    a->handshake = b->handshake = reading->handshake ? world->now->nodes[0].node_time : WORLD_NOW - 40 * CLOCK_SECOND;
     if (reading->anew)
         a->rx_bytes = a->tx_bytes = b->rx_bytes = b->tx_bytes = 0;
     world_send(world, 'a', 'b', reading->sent_by_a, reading->arrives_at_b);
