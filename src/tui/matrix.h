@@ -63,6 +63,8 @@ struct matrix_order {
     struct fold { uint32_t directions, bad; uint8_t worst; } *folds;
     uint32_t *group_order;        /* groups, in the order shown */
     size_t group_order_count;
+    const struct diagnosis *counted; /* whose links stand in links, trouble and folds, and the number of its picture */
+    uint64_t counted_number;
 };
 void matrix_order_build(struct matrix_order *order, const struct scene *scene);
 void matrix_order_free(struct matrix_order *order);

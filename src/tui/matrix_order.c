@@ -138,10 +138,8 @@ static void trouble_settle(struct trouble *trouble, size_t node, uint8_t level, 
     }
 }
 
-void trouble_build(struct trouble *trouble, const struct scene *scene)
+static void trouble_begin(struct trouble *trouble, size_t count)
 {
-    const struct diagnosis *diagnosis = scene->picture.diagnosis;
-    size_t count = scene->picture.mesh->node_count;
     if (trouble->nodes != count || !trouble->level) {
         trouble_free(trouble);
         trouble->nodes = count;
@@ -153,19 +151,34 @@ void trouble_build(struct trouble *trouble, const struct scene *scene)
     memset(trouble->counts, 0, sizeof trouble->counts);
     memset(trouble->bad_in, 0, count * sizeof *trouble->bad_in);
     memset(trouble->bad_out, 0, count * sizeof *trouble->bad_out);
+}
+
+static void trouble_add(struct trouble *trouble, const struct link *link, enum course ahead, enum course back)
+{
+    trouble->counts[ahead]++;
+    trouble->counts[back]++;
+    bool to_b = course_is_bad(ahead), to_a = course_is_bad(back);
+    trouble->bad_out[link->a] += to_b;
+    trouble->bad_in[link->b] += to_b;
+    trouble->bad_out[link->b] += to_a;
+    trouble->bad_in[link->a] += to_a;
+}
+
+static void trouble_end(struct trouble *trouble, const struct scene *scene)
+{
+    for (size_t i = 0; i < trouble->nodes; i++)
+        trouble_settle(trouble, i, level_of(trouble->bad_in[i] + trouble->bad_out[i], scene->picture.diagnosis->nodes[i].state), scene->picture.now);
+}
+
+void trouble_build(struct trouble *trouble, const struct scene *scene)
+{
+    const struct diagnosis *diagnosis = scene->picture.diagnosis;
+    trouble_begin(trouble, scene->picture.mesh->node_count);
     for (size_t i = 0; i < diagnosis->link_count; i++) {
         const struct link *link = &diagnosis->links[i];
-        enum course ahead = course_of(link, true), back = course_of(link, false);
-        trouble->counts[ahead]++;
-        trouble->counts[back]++;
-        bool to_b = course_is_bad(ahead), to_a = course_is_bad(back);
-        trouble->bad_out[link->a] += to_b;
-        trouble->bad_in[link->b] += to_b;
-        trouble->bad_out[link->b] += to_a;
-        trouble->bad_in[link->a] += to_a;
+        trouble_add(trouble, link, course_of(link, true), course_of(link, false));
     }
-    for (size_t i = 0; i < count; i++)
-        trouble_settle(trouble, i, level_of(trouble->bad_in[i] + trouble->bad_out[i], diagnosis->nodes[i].state), scene->picture.now);
+    trouble_end(trouble, scene);
 }
 
 void trouble_free(struct trouble *trouble)
@@ -255,17 +268,23 @@ static void fold_add(struct matrix_order *order, size_t hearer, size_t heard, en
         fold->worst = (uint8_t)course;
 }
 
-static void fold_all(struct matrix_order *order, const struct scene *scene)
+/* All that is counted over the links, in one go: half a million of them take their time to be fetched. */
+static void count_links(struct matrix_order *order, const struct scene *scene)
 {
     const struct diagnosis *diagnosis = scene->picture.diagnosis;
-    size_t count = order->groups.count;
+    size_t count = order->groups.named ? order->groups.count : 0;
     order->folds = mem_resize(order->folds, count * count + 1, sizeof *order->folds);
     memset(order->folds, 0, count * count * sizeof *order->folds);
+    trouble_begin(&order->trouble, scene->picture.mesh->node_count);
     for (size_t i = 0; i < diagnosis->link_count; i++) {
         const struct link *link = &diagnosis->links[i];
+        enum course ahead = course_of(link, true), back = course_of(link, false);
+        trouble_add(&order->trouble, link, ahead, back);
+        if (!count)
+            continue;
         uint32_t a = order->groups.of[link->a], b = order->groups.of[link->b];
-        fold_add(order, b, a, course_of(link, true));
-        fold_add(order, a, b, course_of(link, false));
+        fold_add(order, b, a, ahead);
+        fold_add(order, a, b, back);
     }
 }
 
@@ -292,20 +311,23 @@ static void order_groups(struct matrix_order *order, const struct scene *scene)
 
 void matrix_order_build(struct matrix_order *order, const struct scene *scene)
 {
-    link_index_build(&order->links, scene);
-    node_groups_build(&order->groups, scene);
-    trouble_build(&order->trouble, scene);
+    const struct live_picture *picture = &scene->picture;
+    if (!order->counted || order->counted != picture->diagnosis || order->counted_number != picture->number || order->trouble.nodes != picture->mesh->node_count) {
+        link_index_build(&order->links, scene);
+        node_groups_build(&order->groups, scene);
+        count_links(order, scene);
+        order->counted = picture->diagnosis;
+        order->counted_number = picture->number;
+    }
+    trouble_end(&order->trouble, scene);
     if (order->row_group != SIZE_MAX && order->row_group >= order->groups.count)
         order->row_group = SIZE_MAX;
     if (order->column_group != SIZE_MAX && order->column_group >= order->groups.count)
         order->column_group = SIZE_MAX;
     choose(order, scene);
-    if (order->groups.named) {
-        fold_all(order, scene);
+    order->group_order_count = 0;
+    if (order->groups.named)
         order_groups(order, scene);
-    } else {
-        order->group_order_count = 0;
-    }
 }
 
 const struct fold *matrix_fold(const struct matrix_order *order, size_t hearer, size_t heard)

@@ -57,6 +57,7 @@ static void set_link(struct pictures *pictures, size_t a, size_t b, enum link_st
     link->state = state;
     link->a_to_b = ahead;
     link->b_to_a = back;
+    pictures->scene.picture.number++;
 }
 
 static void break_node(struct pictures *pictures, size_t node)
@@ -177,6 +178,7 @@ static void test_order_is_patient(void **state)
     assert_string_equal(names(&pictures, order.rows, order.row_count), "cabd");
     for (size_t i = 0; i < pictures.diagnosis.link_count; i++)
         pictures.diagnosis.links[i].state = LINK_LIVE, pictures.diagnosis.links[i].a_to_b = pictures.diagnosis.links[i].b_to_a = DIRECTION_OK;
+    pictures.scene.picture.number++;
     for (int second = 0; second < TROUBLE_PATIENCE; second += 2) {
         pictures.scene.picture.now = WORLD_NOW + second * CLOCK_SECOND;
         matrix_order_build(&order, &pictures.scene);
