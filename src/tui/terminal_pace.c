@@ -5,7 +5,7 @@
 #include "wgdeck/clock.h"
 
 #define FRAME_GAP (250 * CLOCK_MILLISECOND)   /* between frames that no key asked for, on any line */
-#define GAP_MOST (10 * CLOCK_SECOND)
+#define GAP_MOST (3 * CLOCK_SECOND)
 #define FIRST_WAIT (3 * CLOCK_SECOND)         /* then it is a terminal that does not answer */
 #define LOST_WAIT (10 * CLOCK_SECOND)         /* then an answer was lost; and a while more for each byte before the question */
 #define LOST_WAIT_BYTE (2 * CLOCK_MILLISECOND)

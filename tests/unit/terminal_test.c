@@ -100,6 +100,38 @@ static void test_escape_waits(void **state)
     assert_int_equal(event.code, KEY_CODE_PAGE_UP);
 }
 
+/* The answer to the terminal's status may come in parts, long after each other, and in the middle of what is pasted. */
+static void test_answers(void **state)
+{
+    static const struct { const char *parts[4]; int gap; uint32_t keys[4]; unsigned answers; } cases[] = {
+        {{"\033[0n"}, 0, {0}, 1},
+        {{"\033", "[0n"}, 100, {0}, 1},
+        {{"\033", "[0n"}, 800, {KEY_CODE_ESCAPE}, 1},
+        {{"\033", "[", "0n"}, 200, {0}, 1},
+        {{"\033[0", "n"}, 2000, {0}, 1},
+        {{"a\033[0nb"}, 0, {'a', 'b'}, 1},
+        {{"\033\033[0nb"}, 0, {KEY_CODE_ESCAPE, 'b'}, 1},
+        {{"\033", "[x"}, 800, {KEY_CODE_ESCAPE, '[', 'x'}, 0},
+        {{"\033[200~ab\033[0nc", "\033[201~"}, 10, {KEY_CODE_PASTE, 'a', 'b', 'c'}, 1},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct key_reader reader = {.expecting = true};
+        struct key_event event;
+        size_t count = 0;
+        int64_t now = CLOCK_SECOND;
+        for (size_t part = 0; part < COUNT_OF(cases[i].parts) && cases[i].parts[part]; part++) {
+            give(&reader, cases[i].parts[part], strlen(cases[i].parts[part]), now);
+            for (int64_t end = now + cases[i].gap * CLOCK_MILLISECOND; now <= end; now += 5 * CLOCK_MILLISECOND)
+                while (key_reader_next(&reader, now, &event) && event.code != KEY_CODE_PASTE_END) {
+                    CASE_ASSERT(i, count < 4 && event.code == cases[i].keys[count]);
+                    count++;
+                }
+        }
+        CASE_ASSERT(i, (count == 4 || !cases[i].keys[count]) && reader.answers == cases[i].answers && !reader.length);
+    }
+}
+
 static void test_double_click(void **state)
 {
     struct key_reader reader = {.length = 0};
@@ -158,6 +190,8 @@ static void test_random_keys(void **state)
 
 /* --- The process under test: shows the last key, and does what some keys ask for */
 
+static unsigned news; /* 0: there are none; else they come 20 times a second */
+
 static void draw(struct surface *surface, const char *said)
 {
     int rows, columns;
@@ -175,6 +209,8 @@ static void draw(struct surface *surface, const char *said)
     area_text(&selected, 0, 0, STYLE_TEXT, "selected");
     area_text(&area, 4, 0, STYLE_TEXT, said);
     area_text(&area, rows - 1, columns - 4, STYLE_TEXT, "last");
+    for (int row = 6; news && row < 22; row++)
+        area_format(&area, row, row, STYLE_TEXT, "%u %u", news * 7919 % 10007 + (unsigned)row, news * 104729 % 9973);
     if (!strcmp(said, "cursor")) {
         surface->cursor_row = 4;
         surface->cursor_column = 7;
@@ -218,6 +254,9 @@ static void obey(const struct key_event *key, char *said, size_t size)
     case 'u':
         snprintf(said, size, "cursor");
         break;
+    case 'N':
+        news = 1;
+        break;
     case 12:
         terminal_redraw();
         break;
@@ -257,10 +296,12 @@ static void deck(const struct terminal_options *options)
         draw(&surface, said);
         while (!terminal_show(&surface))
             poll(&(struct pollfd){.fd = terminal_output(), .events = POLLOUT}, 1, 100);
-        for (bool any = false; !any && !resized;) {
+        for (bool any = false, pressed = false; (!any || (news && terminal_wait(pressed))) && !resized;) {
             poll(&(struct pollfd){.fd = STDIN_FILENO, .events = POLLIN}, 1, 25);
+            any |= news > 0;
+            news += news > 0;
             while (terminal_read_key(&key)) {
-                any = true;
+                any = pressed = true;
                 obey(&key, said, sizeof said);
             }
         }
@@ -384,6 +425,39 @@ static void pump(struct seat *seat, int milliseconds)
     seat->bytes += (size_t)length;
     buf_add(&seat->raw, bytes, (size_t)length);
     vterm_input_write(seat->vterm, bytes, (size_t)length);
+    size_t answer = vterm_output_read(seat->vterm, bytes, sizeof bytes);
+    if (answer && write(seat->master, bytes, answer) < 0)
+        seat->gone = true;
+}
+
+/* Between the process and the screen: so many bytes a second, and before them memory of HOLDS bytes (ssh's, a pty's). */
+struct slow_line {
+    size_t rate, holds;
+    struct buf held;
+    int64_t at;     /* up to when its bytes were passed on */
+};
+
+static void pump_slowly(struct seat *seat, struct slow_line *line)
+{
+    char bytes[4096];
+    struct pollfd poller = {.fd = seat->master, .events = POLLIN};
+    size_t room = line->holds > line->held.length ? line->holds - line->held.length : 0;
+    if (poll(&poller, room > 0, 5) == 1) {
+        ssize_t length = read(seat->master, bytes, room < sizeof bytes ? room : sizeof bytes);
+        seat->gone |= length <= 0;
+        if (length > 0)
+            buf_add(&line->held, bytes, (size_t)length);
+    }
+    int64_t now = clock_steady(), step = CLOCK_SECOND / (int64_t)line->rate;
+    size_t passed = 0;
+    if (!line->held.length || line->at < now - CLOCK_SECOND)
+        line->at = now;
+    for (; line->at + step <= now && passed < line->held.length; line->at += step)
+        passed++;
+    if (!passed)
+        return;
+    vterm_input_write(seat->vterm, (const char *)line->held.data, passed);
+    memmove(line->held.data, line->held.data + passed, line->held.length -= passed);
     size_t answer = vterm_output_read(seat->vterm, bytes, sizeof bytes);
     if (answer && write(seat->master, bytes, answer) < 0)
         seat->gone = true;
@@ -756,6 +830,64 @@ static void test_line_that_stands(void **state)
     get_up(seat);
 }
 
+static double seconds_until(struct seat *seat, struct slow_line *line, const char *wanted)
+{
+    int64_t begun = clock_steady();
+    while (!strstr(screen_text(seat), wanted)) {
+        if (clock_steady() > begun + DEADLINE || seat->gone)
+            fail_msg("no '%s' on the screen:\n%s", wanted, buf_text(&seat->text));
+        pump_slowly(seat, line);
+    }
+    return (double)(clock_steady() - begun) / (double)CLOCK_SECOND;
+}
+
+/* News 20 times a second over 9,600 baud, with and without much memory in between: a key is not behind them. */
+static void test_slow_line(void **state)
+{
+    static const size_t memory[] = {256, 65536};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(memory); i++) {
+        struct slow_line line = {.rate = 960, .holds = memory[i]};
+        struct seat *seat = sit("xterm-256color", "C.UTF-8", 24, 80, &usual);
+        seconds_until(seat, &line, "ready");
+        type(seat, "N");
+        for (int64_t end = clock_steady() + 4 * CLOCK_SECOND; clock_steady() < end;)
+            pump_slowly(seat, &line);
+        for (int key = 0; key < 6; key++) {
+            char name[2] = {(char)('f' + key), '\0'}, wanted[16];
+            snprintf(wanted, sizeof wanted, "key %x\n", 'f' + key);
+            type(seat, name);
+            double seconds = seconds_until(seat, &line, wanted);
+            if (seconds > 2)
+                fail_msg("case %zu: %s is on the screen after %.2f s", i, wanted, seconds);
+            for (int64_t end = clock_steady() + (key * 190 + 100) * CLOCK_MILLISECOND; clock_steady() < end;)
+                pump_slowly(seat, &line);
+        }
+        type(seat, "q");
+        seconds_until(seat, &line, "ended 1000");
+        for (int64_t end = clock_steady() + CLOCK_SECOND; clock_steady() < end;)
+            pump_slowly(seat, &line);
+        CASE_ASSERT(i, !strstr(screen_text(seat), "[0n"));
+        buf_free(&line.held);
+        get_up(seat);
+    }
+}
+
+/* The terminal's answers are for the deck, not for the shell that comes after it. */
+static void test_no_answer_left(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 12; i++) {
+        struct seat *seat = sit_as_usual();
+        type(seat, i % 3 == 0 ? "\014q" : i % 3 == 1 ? "kk\014\032" : "Nk\014q");
+        until(seat, i % 3 == 1 ? "stopped" : "ended 1000");
+        for (int more = 0; more < 5; more++)
+            pump(seat, 10);
+        CASE_ASSERT((size_t)i, !strstr(screen_text(seat), "[0n"));
+        get_up(seat);
+    }
+}
+
 static void test_refuses(void **state)
 {
     static const struct { const char *term, *seen; } cases[] = {
@@ -774,11 +906,12 @@ static void test_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_keys),          cmocka_unit_test(test_escape_waits), cmocka_unit_test(test_double_click), cmocka_unit_test(test_paste),
+        cmocka_unit_test(test_keys),          cmocka_unit_test(test_escape_waits), cmocka_unit_test(test_answers),   cmocka_unit_test(test_double_click), cmocka_unit_test(test_paste),
         cmocka_unit_test(test_random_keys),   cmocka_unit_test(test_shows),        cmocka_unit_test(test_no_mouse),     cmocka_unit_test(test_ends),
         cmocka_unit_test(test_stops),         cmocka_unit_test(test_stopped_hard), cmocka_unit_test(test_pause),        cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_colours),       cmocka_unit_test(test_direct_colour), cmocka_unit_test(test_not_utf8),    cmocka_unit_test(test_few_bytes),
-        cmocka_unit_test(test_line_that_stands), cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_line_that_stands), cmocka_unit_test(test_refuses),      cmocka_unit_test(test_slow_line),
+        cmocka_unit_test(test_no_answer_left),
     };
     setlocale(LC_ALL, "C.UTF-8");
     unsetenv("NO_COLOR");
