@@ -34,6 +34,7 @@ struct replay {
     struct options options;
     struct recording *recording;
     struct history *history;
+    struct diagnosis *last;    /* what is known of a cut link goes on from one picture to the next */
     struct terminal terminal;
     const struct output *output;
     int status;
@@ -64,7 +65,7 @@ static void print_picture(struct replay *replay, int64_t at)
 {
     const struct mesh *mesh = recording_mesh(replay->recording);
     const struct observed *now = recording_observed(replay->recording);
-    struct diagnosis *diagnosis = diagnose(mesh, now, history_before(replay->history, at));
+    struct diagnosis *diagnosis = diagnose_after(replay->last, mesh, now, history_before(replay->history, at));
     struct report report = {.mesh = mesh, .observed = now, .diagnosis = diagnosis, .terminal = &replay->terminal,
                             .nodes = replay->options.globals.nodes, .about = {SIZE_MAX, SIZE_MAX}, .all = options_given(&replay->options, "all")};
     struct buf text = BUF_EMPTY;
@@ -80,7 +81,8 @@ static void print_picture(struct replay *replay, int64_t at)
     fwrite(buf_text(&text), 1, text.length, stdout);
     replay->status = report_exit_status(&report);
     buf_free(&text);
-    diagnosis_free(diagnosis);
+    diagnosis_free(replay->last);
+    replay->last = diagnosis;
 }
 
 /* All lines up to AT; with EVERY, a picture at each step on the way. */
@@ -190,6 +192,7 @@ static int run(const struct cmd *cmd, const struct cmd_globals *globals, int arg
     }
     const char *name = !path ? deck_incident_name : from_input ? "standard input" : path;
     int status = !from_input && wants_deck(&replay) ? show_deck(&replay, file, name) : replay_file(&replay, file, name);
+    diagnosis_free(replay.last);
     history_free(replay.history);
     recording_free(replay.recording);
     if (file != stdin)

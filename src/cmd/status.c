@@ -26,6 +26,7 @@ struct status {
     const struct output *output;
     struct terminal terminal;
     struct history *history;
+    struct diagnosis *last;    /* what is known of a cut link goes on from one picture to the next */
 };
 
 /* Prints one picture; returns its exit status, or -1 when nobody reads any more. */
@@ -34,7 +35,7 @@ static int print_once(struct status *status, struct gather *gather)
     struct buf text = BUF_EMPTY;
     const struct observed *now = gather_observed(gather);
     int64_t at = clock_steady();
-    struct diagnosis *diagnosis = diagnose(status->choice.mesh, now, history_before(status->history, at));
+    struct diagnosis *diagnosis = diagnose_after(status->last, status->choice.mesh, now, history_before(status->history, at));
     struct report report = {.mesh = status->choice.mesh, .observed = now, .diagnosis = diagnosis, .terminal = &status->terminal,
                             .nodes = status->choice.show, .about = {status->choice.named_count == 1 ? status->choice.named[0] : SIZE_MAX, SIZE_MAX},
                             .all = options_given(&status->options, "all")};
@@ -51,7 +52,8 @@ static int print_once(struct status *status, struct gather *gather)
     if (written != text.length || fflush(stdout))
         result = -1;
     history_add(status->history, now, at);
-    diagnosis_free(diagnosis);
+    diagnosis_free(status->last);
+    status->last = diagnosis;
     buf_free(&text);
     return result;
 }
@@ -69,6 +71,7 @@ static int look(struct status *status)
             result = print_once(status, gather);
             last = result >= 0 ? result : last;
         }
+    diagnosis_free(status->last);
     history_free(status->history);
     gather_free(gather);
     return last >= 0 ? last : STATUS_COULD_NOT_LOOK;
