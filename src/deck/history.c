@@ -7,9 +7,11 @@
 #include "wgdeck/mem.h"
 
 enum {
-    HISTORY_KEPT = 5,      /* one each quarter of the span, and the newest */
-    HISTORY_KEPT_LARGE = 2, /* one each span, for a mesh whose rows take more memory */
-    HISTORY_LARGE = 100000, /* rows */
+    HISTORY_KEPT_SMALL = 13, /* one each twelfth of the span, and the newest: a cut is known that much sooner */
+    HISTORY_SMALL = 10000,   /* rows */
+    HISTORY_KEPT = 5,        /* one each quarter of the span, and the newest */
+    HISTORY_KEPT_LARGE = 2,  /* one each span, for a mesh whose rows take more memory */
+    HISTORY_LARGE = 100000,  /* rows */
 };
 
 struct kept {
@@ -18,7 +20,7 @@ struct kept {
 };
 
 struct history {
-    struct kept kept[HISTORY_KEPT]; /* oldest first */
+    struct kept kept[HISTORY_KEPT_SMALL]; /* oldest first */
     size_t count;
 };
 
@@ -50,7 +52,7 @@ static size_t most_kept(const struct observed *observed)
     for (size_t i = 0; i < observed->node_count; i++)
         for (size_t k = 0; k < observed->nodes[i].device_count; k++)
             rows += observed->nodes[i].devices[k].peer_count;
-    return rows > HISTORY_LARGE ? HISTORY_KEPT_LARGE : HISTORY_KEPT;
+    return rows > HISTORY_LARGE ? HISTORY_KEPT_LARGE : rows > HISTORY_SMALL ? HISTORY_KEPT : HISTORY_KEPT_SMALL;
 }
 
 void history_add(struct history *history, const struct observed *now, int64_t at)
