@@ -365,6 +365,8 @@ static void describe(struct live *live)
     }
     if (live->look)
         live_look_describe(live);
+    if (live->replay)
+        live_replay_describe(live);
 }
 
 struct live_picture live_picture(const struct live *live)

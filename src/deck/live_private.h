@@ -114,6 +114,7 @@ void live_look_describe(struct live *live);  /* phases of the sessions, into liv
 int live_replay_begin(struct live *live, FILE *file, const char *name, struct err *err);
 void live_replay_end(struct live *live);
 void live_replay_hold(struct live *live, bool hold);
+void live_replay_describe(struct live *live);      /* who is waited for, into live->nodes */
 int64_t live_replay_at(const struct live *live);   /* the recording's clock */
 int64_t live_replay_line(const struct live *live); /* when the newest line that was taken was seen */
 void live_replay_furnish(struct live *live);       /* once the rest of LIVE is there: begin */

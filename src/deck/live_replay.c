@@ -68,6 +68,13 @@ int64_t live_replay_at(const struct live *live)
     return position(live->replay);
 }
 
+/* While the first readings are taken: who has none yet is waited for. */
+void live_replay_describe(struct live *live)
+{
+    for (size_t i = 0; live->replay->first_round && i < live->mesh->node_count; i++)
+        live->nodes[i].waiting = live->replay->seen_at[i] == 0;
+}
+
 int64_t live_replay_line(const struct live *live)
 {
     return live->replay->line;
