@@ -76,7 +76,7 @@ static void run_line(size_t i)
     send_bytes(&line, 60, begin);
     ask(&line, &pace, begin);
     send_frame(&line, &pace, lines[i].first, begin);
-    int64_t next_key = begin + 10 * CLOCK_SECOND;
+    int64_t next_key = begin + 15 * CLOCK_SECOND; /* when the first screen is there, on any of them */
     for (int64_t now = begin; now < end; now += CLOCK_MILLISECOND) {
         if (line.answer_at && now >= line.answer_at) {
             line.answer_at = 0;
