@@ -1,7 +1,9 @@
 /* The line at the top: is it well? Then what the answer rests on, and how it is looked at. In a narrow terminal the verdict stays longest. */
 #include <string.h>
+#include <time.h>
 
 #include "tui_private.h"
+#include "words.h"
 #include "wgdeck/clock.h"
 #include "wgdeck/text.h"
 
@@ -33,12 +35,15 @@ static struct segment *add(struct segments *segments, int drop, enum style style
     return segment;
 }
 
-static void time_of_day(int64_t wall, char text[static CLOCK_TEXT_SIZE])
+/* The zone of this machine's clock, said once: all times of the deck are in it. What is no plain word is left out: it comes from outside (TZ). */
+static void add_zone(int64_t wall, struct buf *buf)
 {
-    char whole[CLOCK_TEXT_SIZE];
-    clock_text(wall, whole);
-    const char *time = strchr(whole, 'T');
-    snprintf(text, CLOCK_TEXT_SIZE, "%s", time ? time + 1 : whole);
+    char zone[16];
+    time_t seconds = (time_t)(wall / CLOCK_SECOND);
+    struct tm local = {0};
+    localtime_r(&seconds, &local);
+    if (strftime(zone, sizeof zone, "%Z", &local) && zone[strspn(zone, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-")] == '\0')
+        buf_add_format(buf, " %s", zone);
 }
 
 struct counts { size_t nodes, up, unreached, waiting, silent, unseen, links, live, idle, never, faults, warnings; };
@@ -68,7 +73,7 @@ static struct counts count(struct tui *tui)
     counts.never = tui->links.never;
     for (size_t i = 0; i < counts.nodes; i++) {
         enum node_state state = picture->diagnosis->nodes[i].state;
-        counts.up += state == NODE_UP || state == NODE_DEGRADED;
+        counts.up += state == NODE_UP;
         counts.unreached += state == NODE_UNREACHABLE;
         counts.waiting += picture->nodes && picture->nodes[i].waiting;
         counts.silent += scene_is_silent(&tui->scene, i);
@@ -118,8 +123,10 @@ static void add_verdict(struct segments *segments, const struct live_picture *pi
     }
     segment->glyph = (int)look.glyph;
     segment->action = ACTION_FAULTS;
-    if (picture->diagnosis->verdict == VERDICT_FAULT)
+    if (picture->diagnosis->verdict == VERDICT_FAULT) {
         segment->ground = GROUND_ALARM;
+        segment->style = STYLE_TEXT; /* red on red is not read */
+    }
     if (picture->old)
         segment->style = STYLE_OLD;
     if (picture->diagnosis->verdict == VERDICT_FAULT && counts->warnings)
@@ -150,8 +157,10 @@ static void add_modes(struct segments *segments, const struct tui *tui)
         add(segments, 1, STYLE_OLD, "LAST KNOWN, %s", text);
     }
     if (scene->frozen) {
-        time_of_day(picture->now, text);
-        struct segment *segment = add(segments, 1, STYLE_ACCENT, "FROZEN since %s", text);
+        struct buf since = BUF_EMPTY;
+        words_clock(picture->now, &since);
+        struct segment *segment = add(segments, 1, STYLE_ACCENT, "FROZEN since %s", buf_text(&since));
+        buf_free(&since);
         segment->glyph = GLYPH_FROZEN;
         segment->action = ACTION_FREEZE;
     }
@@ -167,15 +176,18 @@ static void add_modes(struct segments *segments, const struct tui *tui)
 
 static void add_times(struct segments *segments, const struct tui *tui, const struct counts *counts)
 {
-    char text[CLOCK_TEXT_SIZE];
     const struct live_picture *picture = &tui->scene.picture;
     if (counts->waiting && counts->waiting < counts->nodes)
         add(segments, 7, STYLE_DIM, "%zu of %zu answered", counts->nodes - counts->waiting, counts->nodes)->right = true;
-    if (picture->diagnosis->at) {
-        time_of_day(picture->diagnosis->at, text);
-        add(segments, 8, STYLE_DIM, "%s", text)->right = true;
+    bool replay = tui->live && live_is_replay(tui->live); /* which has a line of its own, with its time */
+    if (picture->diagnosis->at && !replay) {
+        struct buf text = BUF_EMPTY;
+        words_clock(picture->diagnosis->at, &text);
+        add_zone(picture->diagnosis->at, &text);
+        add(segments, 8, STYLE_DIM, "%s", buf_text(&text))->right = true;
+        buf_free(&text);
     }
-    if (tui->live && !live_is_replay(tui->live))
+    if (tui->live && !replay)
         add(segments, 9, STYLE_DIM, "every %g s", live_interval(tui->live))->right = true;
 }
 
@@ -261,10 +273,9 @@ static void draw_bar(const struct area *line, int column, int width, const struc
 /* Of a recording: where in it, and how fast it goes. */
 static void draw_replay(struct tui *tui, const struct area *line)
 {
-    char time[CLOCK_TEXT_SIZE], done[CLOCK_TEXT_SIZE], whole[CLOCK_TEXT_SIZE] = "?";
+    char done[CLOCK_TEXT_SIZE], whole[CLOCK_TEXT_SIZE] = "?";
     struct live_replay_state state = live_replay_state(tui->live);
     area_fill(line);
-    clock_text(state.at, time);
     duration(state.at - state.start, done);
     if (state.end)
         duration(state.end - state.start, whole);
@@ -276,8 +287,11 @@ static void draw_replay(struct tui *tui, const struct area *line)
     column += area_format(line, 0, column, STYLE_DIM, "x%g  ", state.speed);
     struct buf right = BUF_EMPTY;
     buf_add_format(&right, "%s of %s", done, whole);
-    if (line->columns >= 70)
-        buf_add_format(&right, "  %s", time);
+    if (line->columns >= 70) {
+        buf_add_text(&right, "  ");
+        words_date(state.at, &right);
+        add_zone(state.at, &right);
+    }
     int width = (int)right.length, room = line->columns - column - width - 4;
     if (state.end && room >= 8) {
         room = room < REPLAY_BAR_MOST ? room : REPLAY_BAR_MOST;
@@ -305,7 +319,7 @@ void header_draw(struct tui *tui, const struct area *area)
     const struct live_picture *picture = &tui->scene.picture;
     struct counts counts = count(tui);
     const char *name = picture->mesh->name && *picture->mesh->name ? picture->mesh->name : "mesh";
-    add(&segments, 6, STYLE_TITLE, "%s", tui->scene.privacy ? "mesh" : name);
+    add(&segments, 4, STYLE_TITLE, "%s", tui->scene.privacy ? "mesh" : name);
     add_verdict(&segments, picture, &counts);
     add_modes(&segments, tui);
     add_numbers(&segments, &counts, picture->diagnosis->verdict == VERDICT_OK);

@@ -35,10 +35,12 @@ void tui_draw(struct tui *tui, struct surface *surface)
         all = area_part(&all, 1, 1, all.rows - 2, all.columns - 2);
     }
     int header = header_rows(tui, all.rows), footer = all.rows > 3 || tui->prompt.kind != PROMPT_NONE;
-    struct area top = area_part(&all, 0, 0, header, all.columns);
-    struct area body = area_part(&all, header, 0, all.rows - header - footer, all.columns);
+    int bar = screens_bar_rows(all.rows, all.columns);
+    struct area top = area_part(&all, 0, 0, header, all.columns), screens = area_part(&all, header, 0, bar, all.columns);
+    struct area body = area_part(&all, header + bar, 0, all.rows - header - bar - footer, all.columns);
     struct area bottom = area_part(&all, all.rows - 1, 0, footer, all.columns);
     header_draw(tui, &top);
+    screens_bar_draw(tui, &screens);
     draw_screen(tui, &body);
     if (footer)
         footer_draw(tui, &bottom);

@@ -112,6 +112,8 @@ int tui_use_theme(struct tui *tui, const char *name, struct err *err);
 int header_rows(const struct tui *tui, int rows);
 void header_draw(struct tui *tui, const struct area *area);
 void footer_draw(struct tui *tui, const struct area *area);
+int screens_bar_rows(int rows, int columns); /* 1 where there is room for it, else 0 */
+void screens_bar_draw(struct tui *tui, const struct area *area);
 void tui_add_hit(struct tui *tui, const struct area *area, int column, int width, enum action action);
 
 /* command.c, save.c, copy.c, shell.c: what actions and the command line share */

@@ -81,6 +81,13 @@ void words_clock(int64_t wall, struct buf *buf)
     buf_add_format(buf, "%02d:%02d:%02d", local.tm_hour, local.tm_min, local.tm_sec);
 }
 
+void words_date(int64_t wall, struct buf *buf)
+{
+    struct tm local = local_time(wall);
+    buf_add_format(buf, "%04d-%02d-%02d ", local.tm_year + 1900, local.tm_mon + 1, local.tm_mday);
+    words_clock(wall, buf);
+}
+
 void words_when(int64_t wall, int64_t now, struct buf *buf)
 {
     static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};

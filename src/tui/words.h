@@ -15,6 +15,7 @@ void words_age(int64_t nanoseconds, struct buf *buf);           /* "now", "12s",
 void words_ago(int64_t nanoseconds, struct buf *buf);           /* "just now", "12s ago" */
 void words_since(int64_t since, int64_t now, struct buf *buf);  /* "14:02, 12m05s ago"; 0: nothing */
 void words_clock(int64_t wall, struct buf *buf);                /* local time of day: "14:02:31" */
+void words_date(int64_t wall, struct buf *buf);                 /* the same with its day: "2026-11-22 14:02:31" */
 void words_when(int64_t wall, int64_t now, struct buf *buf);    /* "14:02:31" today; "Nov 21 14:02" before */
 void words_count(uint64_t number, struct buf *buf);             /* "499,500" */
 void words_many(uint64_t number, const char *one, const char *many, struct buf *buf); /* "1 link", "9 links" */
