@@ -228,7 +228,8 @@ bool command_time(const char *text, const struct live_replay_state *state, int64
     }
     if (!relative && strchr(text, 'T')) {
         const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &parts);
-        time_t whole = end && (!*end || !strcmp(end, "Z")) ? timegm(&parts) : -1;
+        parts.tm_isdst = -1;
+        time_t whole = !end ? -1 : !*end ? mktime(&parts) : !strcmp(end, "Z") ? timegm(&parts) : -1; /* without Z: as the screen shows it */
         if (whole < 0 || whole >= INT64_MAX / CLOCK_SECOND)
             return false;
         *at = (int64_t)whole * CLOCK_SECOND;
@@ -237,8 +238,15 @@ bool command_time(const char *text, const struct live_replay_state *state, int64
     int got = sscanf(text, "%2u:%2u:%2u%c", &hours, &minutes, &seconds, &rest);
     if (isdigit((unsigned char)*text) && (got == 2 || got == 3 || (got == 4 && rest == 'Z')) && hours < 24 && minutes < 60 && seconds < 61 &&
         strspn(text, "0123456789:Z") == strlen(text)) {
-        int64_t day = state->start / (86400 * CLOCK_SECOND) * 86400 * CLOCK_SECOND;
-        *at = day + ((int64_t)hours * 3600 + minutes * 60 + seconds) * CLOCK_SECOND;
+        time_t start = (time_t)(state->start / CLOCK_SECOND);
+        bool universal = rest == 'Z';
+        if (!(universal ? gmtime_r(&start, &parts) : localtime_r(&start, &parts)))
+            return false;
+        parts.tm_hour = (int)hours;
+        parts.tm_min = (int)minutes;
+        parts.tm_sec = (int)seconds;
+        parts.tm_isdst = -1;
+        *at = (int64_t)(universal ? timegm(&parts) : mktime(&parts)) * CLOCK_SECOND;
         if (*at < state->start - CLOCK_SECOND) /* over midnight */
             *at += 86400 * CLOCK_SECOND;
         return true;

@@ -205,14 +205,23 @@ static enum style frame_style(const struct map_layout *layout, size_t cluster)
     return inside->bad ? course_look(inside->worst).style : STYLE_BORDER;
 }
 
-static void draw_box(const struct map_layout *layout, const struct scene *scene, const struct node_groups *groups, size_t index, bool selected, const struct area *area)
+static void draw_frame(const struct map_layout *layout, const struct scene *scene, const struct node_groups *groups, size_t index, bool selected, const struct area *area)
 {
     const struct map_cluster *cluster = &layout->clusters[index];
     struct area box = area_part(area, cluster->row, cluster->column, cluster->rows, cluster->columns);
     struct buf name = BUF_EMPTY;
     map_cluster_name(layout, scene, groups, index, &name);
-    area_fill(&box);
     area_frame(&box, selected ? STYLE_ACCENT : frame_style(layout, index), buf_text(&name));
+    buf_free(&name);
+}
+
+static void draw_box(const struct map_layout *layout, const struct scene *scene, const struct node_groups *groups, size_t index, bool selected, const struct area *area)
+{
+    const struct map_cluster *cluster = &layout->clusters[index];
+    struct area box = area_part(area, cluster->row, cluster->column, cluster->rows, cluster->columns);
+    struct buf name = BUF_EMPTY;
+    area_fill(&box);
+    draw_frame(layout, scene, groups, index, selected, area);
     if (layout->kind == MAP_COUNTS) {
         struct area line = area_part(&box, 1, 2, 1, box.columns - 4);
         struct area on = area_on(&line, selected ? GROUND_SELECTED : line.ground);
@@ -274,6 +283,8 @@ void map_draw(const struct map_layout *layout, const struct scene *scene, const 
         draw_box(layout, scene, groups, i, cursor && cursor->cluster && cursor->item == i, area);
     if (layout->kind != MAP_COUNTS)
         canvas_draw(&bad, area, 0, 0);
+    for (size_t i = 0; layout->kind != MAP_RING && i < layout->cluster_count; i++) /* what is broken goes through boxes, not over their names */
+        draw_frame(layout, scene, groups, i, cursor && cursor->cluster && cursor->item == i, area);
     draw_marks(layout, scene, area);
     for (size_t i = 0; i < layout->spot_count; i++)
         if (!layout->spots[i].cluster)

@@ -125,8 +125,8 @@ static size_t find_subject(const struct table *table, const struct scene *scene,
 static void follow(struct table *table, const struct scene *scene)
 {
     size_t offset = table->cursor - table->top, position;
-    if (table->list->follows_top && table->cursor == 0) {
-        table->top = 0;
+    if ((table->list->follows_top && table->cursor == 0) || table->wanted.kind == SUBJECT_NONE) {
+        table->cursor = table->top = 0;
         take_selected(table, scene);
         return;
     }
@@ -135,8 +135,6 @@ static void follow(struct table *table, const struct scene *scene)
         position = find_subject(table, scene, &table->selected);
     else if (position == SIZE_MAX && !subject_equal(&table->wanted, &table->selected))
         position = find_subject(table, scene, &table->selected);
-    if (table->wanted.kind == SUBJECT_NONE && position != SIZE_MAX && position >= (size_t)table_page(table))
-        position = SIZE_MAX;
     if (position != SIZE_MAX) {
         if (position < table->top || position >= table->top + (size_t)table_page(table))
             table->top = position > offset ? position - offset : 0;

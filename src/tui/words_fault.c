@@ -14,7 +14,7 @@ static const struct { const char *id, *words; } phrases[] = {
     {"wrong-key", "+%0 has another key than others hold"},
     {"wrong-key", "keys of %0 and %1 do not match"},
     {"wrong-key", "%0 shows another key"},
-    {"key-half-rotated", "the new key of %0 is not everywhere"},
+    {"key-half-rotated", "the new key of %1 is not everywhere"},
     {"ghost-peer", "%0 has a row for nobody"},
     {"duplicate-key", "%0 and %1 have the same key"},
     {"no-private-key", "%0 has no private key"},
