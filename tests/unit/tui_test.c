@@ -762,6 +762,7 @@ static void test_configuration(void **state)
 
 int main(void)
 {
+    setenv("TZ", "UTC", 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_key),
         cmocka_unit_test(test_ways),
