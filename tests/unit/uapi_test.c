@@ -309,6 +309,7 @@ static int live(void)
     if (!result)
         result = device_differs_from_wg(&device, "399d043023bb2c05b4a6e1266ab108b5");
     kill(engine, SIGSTOP);
+    waitpid(engine, NULL, WUNTRACED); /* until all of its threads stand */
     if (!result && device_source_uapi.read("wg0", salt, &device, &err) != -2)
         result = 4;
     kill(engine, SIGKILL);
