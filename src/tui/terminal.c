@@ -219,6 +219,18 @@ static void at_exit(void)
     leave();
 }
 
+/* The same for a program that has failed, with what is safe in a signal handler: whatever comes in a moment is the answer, and is dropped. */
+static void leave_after_fault(void)
+{
+    enum { MOMENT = 200 }; /* milliseconds */
+    if (terminal.active && terminal.pace.asked && terminal.owner == getpid()) {
+        struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+        poll(&input, 1, MOMENT);
+        tcflush(STDIN_FILENO, TCIFLUSH);
+    }
+    leave();
+}
+
 /* ncurses puts handlers of its own in the place of default ones. */
 static const int signals_kept[] = {SIGINT, SIGTERM, SIGTSTP, SIGWINCH, SIGCONT, SIGHUP};
 
@@ -253,7 +265,7 @@ int terminal_take(const struct terminal_options *options, struct err *err)
     terminal.input_ended = terminal.end_told = false;
     terminal.owner = getpid();
     terminal.taken = true;
-    crash_begin(leave);
+    crash_begin(leave_after_fault);
     if (!registered)
         registered = !atexit(at_exit);
     if (!theme_load("default", &theme, NULL, err))
