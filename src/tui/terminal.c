@@ -219,13 +219,15 @@ static void at_exit(void)
     leave();
 }
 
-/* The same for a program that has failed, with what is safe in a signal handler: whatever comes in a moment is the answer, and is dropped. */
+/* The same for a program that has failed, with what is safe in a signal handler: an answer under way, and keys that were meant for the deck, are
+ * not for the shell. */
 static void leave_after_fault(void)
 {
     enum { MOMENT = 200 }; /* milliseconds */
-    if (terminal.active && terminal.pace.asked && terminal.owner == getpid()) {
+    if (terminal.active && terminal.owner == getpid()) {
         struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
-        poll(&input, 1, MOMENT);
+        if (terminal.pace.asked)
+            poll(&input, 1, MOMENT);
         tcflush(STDIN_FILENO, TCIFLUSH);
     }
     leave();
