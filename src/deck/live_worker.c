@@ -1,4 +1,5 @@
 /* The thread that diagnoses beside the loop: asked for one run at a time, answers by ev_async. */
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,7 @@ static void *work(void *argument)
 void live_worker_begin(struct live_worker *worker, struct ev_loop *loop, struct ev_async *answered)
 {
     sigset_t all, old;
+    mallopt(M_ARENA_MAX, 1); /* what one thread makes the other frees: two arenas would each keep a diagnosis of a large mesh in pieces */
     worker->loop = loop;
     worker->answered = answered;
     pthread_mutex_init(&worker->lock, NULL);
