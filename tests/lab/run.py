@@ -3,8 +3,10 @@
 
 Every function test_* of the files (default: all *_test.py beside this one) runs in a process of its own, with a
 deadline (120 seconds, or what @timeout(n) says), and passes when it returns; those marked @alone come last, one at a
-time.  A test that cannot run here raises Skip("why"); that is no pass.  The last line is `N passed, N failed, N skipped`;
-the status is 1 when any failed, and when there was nothing to run.
+time.  A test that cannot run here raises Skip("why"); that is no pass.  Many of them measure times, which a full machine
+spoils: one that failed beside others is shown, and runs once more with the machine to itself; what that run says counts, and
+the end names all that needed it.  The last line is `N passed, N failed, N skipped`; the status is 1 when any failed, and
+when there was nothing to run.
 """
 import argparse
 import importlib.util
@@ -72,8 +74,9 @@ def one(path, name):
 
 
 class Running:
-    def __init__(self, path, test, limit):
-        self.name, self.limit = f"{path.stem}.{test}", limit
+    def __init__(self, path, test, limit, others):
+        self.path, self.test, self.name, self.limit = path, test, f"{path.stem}.{test}", limit
+        self.others = others            # whether other tests run at the same time
         self.log = tempfile.TemporaryFile()
         self.began = time.monotonic()
         # Unbuffered, or a test that is killed takes its last words along.
@@ -108,15 +111,23 @@ class Running:
         return ("ok" if status == 0 else "FAIL"), text + (f"\nended by signal {-status}" if status < 0 else "")
 
 
-def report(r, counts):
+def report(r, counts, again):
+    """Show how it ended, and count it.  True: it is to run once more, alone."""
     verdict, text = r.finish()
-    counts[verdict] += 1
+    retry = verdict == "FAIL" and r.others and again is not None
+    if retry:
+        again.append(r.name)
+    else:
+        counts[verdict] += 1
     why = ""
     if verdict == "skip":
         why = " " + next((line[6:] for line in text.splitlines() if line.startswith("skip: ")), "")
     print(f"{verdict:4} {r.name} ({time.monotonic() - r.began:.1f} s){why}", flush=True)
     if verdict == "FAIL":
         print("".join(f"    | {line}\n" for line in text.splitlines()), end="", flush=True)
+    if retry:
+        print(f"     {r.name} runs once more, alone, at the end", flush=True)
+    return retry
 
 
 def main():
@@ -141,7 +152,7 @@ def main():
     if a.l:
         print("\n".join(f"{path.stem}.{t}" for path, t, _ in queue))
         return 0
-    running = []
+    running, again = [], []
     queue.sort(key=lambda entry: getattr(entry[2], "alone", False))    # stable
     # Ended by ^C or by SIGTERM: each running test is killed, and its lab with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -149,14 +160,19 @@ def main():
         while queue or running:
             while queue and len(running) < (1 if getattr(queue[0][2], "alone", False) else max(1, a.j)):
                 path, name, function = queue.pop(0)
-                running.append(Running(path, name, getattr(function, "timeout", TIMEOUT) * SLOWER))
+                running.append(Running(path, name, getattr(function, "timeout", TIMEOUT) * SLOWER,
+                                       a.j > 1 and not getattr(function, "alone", False) and f"{path.stem}.{name}" not in again))
             select.select([r.fd for r in running], [], [], 0.5)
             for r in [r for r in running if r.ended() or r.over()]:
                 running.remove(r)
-                report(r, counts)
+                if report(r, counts, again):
+                    function = alone(timeout(r.limit / SLOWER)(lambda: None))
+                    queue.append((r.path, r.test, function))
     finally:
         for r in running:
             r.finish()
+    if again:
+        print(f"failed beside others, and ran once more alone: {', '.join(again)}")
     print(f"{counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped")
     return 1 if counts["FAIL"] or not sum(counts.values()) else 0
 
