@@ -153,9 +153,10 @@ class Pair:
 
 
 def engines(build):
-    """[(name, command)]: ours, and the wireguard-go that are here; WIREGUARD_GO names more (a newer one), separated by spaces."""
+    """[(name, command)]: ours, the newest wireguard-go that can be had, the installed one, and those that WIREGUARD_GO names, separated by spaces."""
     found = [("wgdeck", [str(CHECKOUT / build / "wgdeck"), "engine", "-f"])]
-    for path in os.environ.get("WIREGUARD_GO", "").split() + [shutil.which("wireguard-go")]:
+    newer = subprocess.run([str(CHECKOUT / "tests/bench/newer-wireguard-go")], stdout=subprocess.PIPE, text=True).stdout.strip()
+    for path in [newer, shutil.which("wireguard-go"), *os.environ.get("WIREGUARD_GO", "").split()]:
         if path and os.path.exists(path):
             version = subprocess.run([path, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
             number = re.search(r"v?(0\.0\.\d+)", version)
