@@ -58,6 +58,7 @@ struct keypair { /* in secret memory (engine->keypair_pool); constant once publi
     int64_t born;                          /* clock_steady */
     bool initiator;                        /* this node began the handshake */
     struct peer *peer;
+    struct engine *engine;
     struct keypair *_Atomic index_next;    /* chain of the index table */
     struct epoch_retired retired;
     _Atomic uint64_t send_counter __attribute__((aligned(64))); /* next nonce; TX reserves a run by fetch_add */
@@ -95,7 +96,7 @@ struct peer { /* in secret memory (engine->peer_pool): it holds its preshared ke
     struct peer *timer_next, **timer_back;
     struct trie_node *prefixes;              /* the trie's list of its rows */
     size_t prefix_count;
-    struct peer *handshake_next;             /* chain of the index table while a handshake waits (handshake.local_index) */
+    struct peer *handshake_next, **handshake_back; /* chain of the index table while a handshake waits (handshake.local_index) */
 
     /* Read by data threads. */
     _Atomic(struct keypair *) current __attribute__((aligned(64))), previous, next; /* written under lock */
@@ -173,7 +174,8 @@ struct engine {
     /* Written by control. */
     struct trie trie;
     struct keypair *_Atomic indices[INDEX_BUCKETS]; /* by local_index; indices are random, never counted up */
-    struct secret_pool *peer_pool, *keypair_pool;
+    struct peer *waiting[INDEX_BUCKETS];     /* by the local_index of a handshake; control reads it too */
+    struct secret_pool *peer_pool, *keypair_pool, *identity_pool;
     struct noise_identity *identity;         /* in secret memory */
     struct mac_key mac1_key, cookie_key;     /* of this node: for messages to it; RX reads mac1_key under identity_sequence */
     _Atomic uint32_t identity_sequence;      /* seqlock */
@@ -198,7 +200,8 @@ struct engine {
 };
 
 /* --- peers.c: tables of peers and keypairs; control thread unless said otherwise. */
-int engine_begin(struct engine *engine, const char *name, struct err *err); /* pools, tables, epoch, trie; no thread, no descriptor */
+/* Pools, tables, epoch and its readers, trie, handshakes; no thread, no descriptor. ENGINE is zeros. After the last fork: children find no secret memory. */
+int engine_begin(struct engine *engine, const char *name, struct err *err);
 void engine_end(struct engine *engine);                                   /* wipes and frees; no thread runs any more */
 struct peer *peer_find(struct engine *engine, const struct key *public_key);
 struct peer *peer_add(struct engine *engine, const struct key *public_key); /* a new one; the caller has looked for it */
@@ -208,7 +211,10 @@ void peer_endpoint_set(struct peer *peer, const struct udp_endpoint *endpoint); 
 void peer_endpoint_clear_source(struct peer *peer);                                   /* on a retry, and when the host lost that address */
 void peer_expire(struct peer *peer);                                                  /* all sessions and the waiting handshake: wiped */
 void peer_post(struct peer *peer, uint32_t events);                                   /* any thread */
-struct peer *engine_inbox_take(struct engine *engine);                               /* control: chain by inbox_next; the caller reads and clears events */
+/* Control: chain by inbox_next. For each: first read inbox_next, then exchange events with 0 (from then on it may be posted again). Before sleeping:
+ * control_awake = false, then look once more. */
+struct peer *engine_inbox_take(struct engine *engine);
+bool engine_mac1_key(const struct engine *engine, struct mac_key *key);              /* any thread (seqlock); false: no private key */
 void engine_set_private_key(struct engine *engine, const struct key *private_key);   /* zeros: none. DHs anew, sessions gone, the peer equal to itself removed */
 void peer_set_preshared(struct peer *peer, const struct key *preshared);
 /* A free random index, for a keypair or a waiting handshake. */
@@ -217,7 +223,8 @@ struct keypair *keypair_find(const struct engine *engine, uint32_t local_index);
 struct peer *handshake_find(const struct engine *engine, uint32_t local_index);      /* control: whose waiting handshake has it */
 void handshake_waits(struct peer *peer);      /* control: peer->handshake.local_index is set: enter it (an older one of the peer leaves) */
 void handshake_forget(struct peer *peer);     /* control: wiped, its index free */
-/* A new session. INITIATOR: current at once (the old current becomes previous, next goes); responder: next, until data came under it. Control. */
+/* A new session. INITIATOR: current at once (a next that waits for data becomes previous, else the old current does); responder: next, until data came
+ * under it (previous goes). What loses its slot is not found any more and wiped after the grace period. Control. */
 struct keypair *keypair_install(struct peer *peer, const struct noise_keys *keys, uint32_t local_index, bool initiator, int64_t now);
 /* RX: data authenticated under KEYPAIR: if it is next, it becomes current. True if it did. */
 bool keypair_confirm(struct keypair *keypair);

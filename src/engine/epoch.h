@@ -4,6 +4,7 @@
 #define WGDECK_ENGINE_EPOCH_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define EPOCH_READERS 34 /* two a queue, the control thread, one to spare */
@@ -26,8 +27,8 @@ struct epoch_retired { /* embedded in what is retired */
 void epoch_begin(struct epoch *epoch);
 static inline void epoch_enter(struct epoch *epoch, unsigned reader)
 {
-    /* Sequentially consistent: the mark must stand before any pointer is loaded. */
-    atomic_store(&epoch->readers[reader].seen, atomic_load_explicit(&epoch->now, memory_order_relaxed));
+    /* Sequentially consistent: the mark must stand before any pointer is loaded. Acquire: who saw an epoch sees all that was unpublished before it. */
+    atomic_store(&epoch->readers[reader].seen, atomic_load_explicit(&epoch->now, memory_order_acquire));
 }
 static inline void epoch_leave(struct epoch *epoch, unsigned reader)
 {
@@ -37,7 +38,7 @@ static inline void epoch_leave(struct epoch *epoch, unsigned reader)
 void epoch_retire(struct epoch *epoch, struct epoch_retired *retired, void (*release)(struct epoch_retired *));
 /* Control thread, now and then (each turn of its loop): releases what nobody can see any more. Returns whether something still waits. */
 int epoch_reclaim(struct epoch *epoch);
-/* Control thread: returns when nobody can see what was unpublished before (spins with short sleeps; readers never stay online for long). */
+/* Control thread, not online itself: returns when nobody can see what was unpublished before (short sleeps; readers never stay online for long). */
 void epoch_wait(struct epoch *epoch);
 
 #endif
