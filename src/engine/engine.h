@@ -251,10 +251,15 @@ void rx_flush(struct rx *rx);
 /* --- protocol.c: handshakes; control thread. */
 void protocol_begin(struct engine *engine);
 void protocol_end(struct engine *engine);
-void protocol_message(struct engine *engine, const struct handshake_message *message, size_t waiting, int64_t now); /* WAITING: messages behind it */
+/* What CONTROL calls when engine->handshakes has something: takes all that is there, serves the likely ones first (load.c), some milliseconds at most.
+ * True: more waits, call again after looking at the rest of the loop. */
+bool protocol_turn(struct engine *engine, int64_t now);
+void protocol_message(struct engine *engine, const struct handshake_message *message, size_t waiting, int64_t now); /* one at once; WAITING: messages behind it */
 void protocol_event(struct engine *engine, struct peer *peer, uint32_t events, int64_t now);
 /* Begin a handshake unless one was sent within REKEY_TIMEOUT; FRESH: a new series of tries (new traffic). */
 void protocol_initiate(struct peer *peer, bool fresh, int64_t now);
+/* After the persistent keepalive went from 0 to n, and for each peer when the interface comes up: one goes out at once (or a handshake begins). */
+void protocol_keepalive_changed(struct peer *peer, int64_t now);
 bool protocol_under_load(const struct engine *engine, int64_t now);
 /* TAI64N: never less than the floor that was kept over restarts (FILE per interface in /run/wgdeck or StateDirectory; written ahead, rarely). */
 void protocol_timestamp(struct engine *engine, uint8_t out[static TAI64N_SIZE]);
