@@ -19,6 +19,7 @@ struct tun {
     int descriptors[TUN_QUEUES];   /* O_NONBLOCK */
     atomic_bool vnet;              /* every read and write carries a struct virtio_net_hdr of 10 bytes */
     atomic_bool tso, uso;          /* what it hands out and takes */
+    int mtu;                       /* the last that was read; control thread */
 };
 
 /* Make the device (or take DESCRIPTOR, >= 0) with QUEUES queues, MTU 1420, txqueuelen 1000, and gso_max_size and gso_max_segs such that a super-packet of full
@@ -29,10 +30,12 @@ void tun_close(struct tun *tun);
 int tun_offload_off(struct tun *tun);
 
 enum tun_state { TUN_UP, TUN_DOWN, TUN_GONE };
-/* By an empty write (EINVAL: up, EIO: down, else gone): works after a move to another namespace too, where netlink sees nothing. */
+/* By poll(2): writable exactly while it is up. Works after a move to another namespace too, where netlink sees nothing. */
 enum tun_state tun_state(const struct tun *tun);
 /* MTU and name as netlink or ioctl give them here; after a move the last MTU known. */
-int tun_mtu(const struct tun *tun);
+int tun_mtu(struct tun *tun);
+/* After the MTU changed: super-packets such that one fits into one UDP_SEGMENT send. Best effort. */
+void tun_fit(const struct tun *tun, int mtu);
 
 /* One packet, or super-packet, with its virtio header in parts[0] if vnet. 0, or -1 with errno. */
 int tun_write(struct tun *tun, unsigned queue, const struct iovec *parts, unsigned count);
