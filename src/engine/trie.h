@@ -2,6 +2,7 @@
 #ifndef WGDECK_ENGINE_TRIE_H
 #define WGDECK_ENGINE_TRIE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "epoch.h"
@@ -9,8 +10,14 @@
 
 struct peer;
 struct trie_node;
+struct trie_hosts;
+struct trie_family {
+    struct trie_node *_Atomic root;
+    struct trie_hosts *_Atomic hosts; /* rows of whole addresses once more, by hash; NULL: there are few */
+    size_t host_count;
+};
 struct trie {
-    struct trie_node *_Atomic root4, *_Atomic root6;
+    struct trie_family v4, v6;
     struct epoch *epoch;
     uint64_t nodes; /* for tests: goes back to 0 when all is removed */
 };

@@ -1,0 +1,27 @@
+/* Peers for tests of the engine's tables, and weak copies of what these tables call in other parts of the engine: the parts are tested by themselves, and
+ * a test of a table needs neither sockets nor handshakes. */
+#ifndef WGDECK_ENGINE_STAND_INS_H
+#define WGDECK_ENGINE_STAND_INS_H
+
+#include "unit.h"
+
+#include "engine/engine.h"
+
+void __attribute__((weak)) noise_static_prepare(struct noise_static *peer, const struct noise_identity *identity) { peer->usable = identity->set; }
+void __attribute__((weak)) mac_key_make(struct mac_key *key, const struct key *public_key) { memcpy(key->bytes, public_key->bytes, 32); }
+void __attribute__((weak)) cookie_key_make(struct mac_key *key, const struct key *public_key) { memcpy(key->bytes, public_key->bytes, 32); }
+void __attribute__((weak)) staged_drop(struct peer *peer) { (void)peer; }
+void __attribute__((weak)) timers_peer_removed(struct peer *peer) { (void)peer; }
+bool __attribute__((weak)) udp_endpoint_equal(const struct udp_endpoint *a, const struct udp_endpoint *b) { return !memcmp(a, b, sizeof *a); }
+
+/* These structs want whole cache lines. */
+static inline void *lines_alloc(size_t size)
+{
+    size = (size + 63) / 64 * 64;
+    void *memory = aligned_alloc(64, size);
+    if (!memory)
+        abort();
+    return memset(memory, 0, size);
+}
+
+#endif
