@@ -57,6 +57,7 @@ struct keypair { /* in secret memory (engine->keypair_pool); constant once publi
     uint32_t local_index, remote_index;
     int64_t born;                          /* clock_steady */
     bool initiator;                        /* this node began the handshake */
+    atomic_bool late_asked;                /* RX asked for a new session at 165 s, once */
     struct peer *peer;
     struct engine *engine;
     struct keypair *_Atomic index_next;    /* chain of the index table */
