@@ -80,6 +80,7 @@ struct peer { /* in secret memory (engine->peer_pool): it holds its preshared ke
     struct engine *engine;
     struct peer *hash_next, *list_next, **list_back; /* control: by public key; in order of creation */
     atomic_bool dead;                        /* removed; waits for its grace period */
+    bool listed;                             /* control, within one replace_peers: it stays */
     struct epoch_retired retired;
 
     /* Control only. */
@@ -181,6 +182,7 @@ struct engine {
     struct mac_key mac1_key, cookie_key;     /* of this node: for messages to it; RX reads mac1_key under identity_sequence */
     _Atomic uint32_t identity_sequence;      /* seqlock */
     uint16_t listen_port;                    /* as asked; 0: random */
+    uint16_t bound_port;                     /* the last one that was open: the next random one too, if it can be had */
     uint32_t fwmark;
     struct peer *peers, **peers_end;         /* in order of creation */
     size_t peer_count;
@@ -262,8 +264,8 @@ void protocol_initiate(struct peer *peer, bool fresh, int64_t now);
 /* After the persistent keepalive went from 0 to n, and for each peer when the interface comes up: one goes out at once (or a handshake begins). */
 void protocol_keepalive_changed(struct peer *peer, int64_t now);
 bool protocol_under_load(const struct engine *engine, int64_t now);
-/* TAI64N: never less than the floor that was kept over restarts (FILE per interface in /run/wgdeck or StateDirectory; written ahead, rarely). */
-void protocol_timestamp(struct engine *engine, uint8_t out[static TAI64N_SIZE]);
+/* TAI64N: never less than the floor that was kept over restarts (a file per interface in $STATE_DIRECTORY or /var/lib/wgdeck; written ahead, rarely). */
+void protocol_timestamp(struct engine *engine, int64_t now, uint8_t out[static TAI64N_SIZE]);
 
 /* --- timers.c: one deadline a peer on a hierarchical wheel; what is due is found from the peer's times when it fires. */
 void timers_begin(struct engine *engine, int64_t now);

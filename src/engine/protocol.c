@@ -13,11 +13,6 @@
 #include "wgdeck/log.h"
 #include "wgdeck/mem.h"
 
-#define REKEY_AFTER_MESSAGES (UINT64_C(1) << 60)
-#ifndef REJECT_AFTER_MESSAGES
-#define REJECT_AFTER_MESSAGES (UINT64_MAX - (UINT64_C(1) << 13))
-#endif
-
 void protocol_begin(struct engine *engine)
 {
     struct protocol *protocol = mem_alloc(1, sizeof *protocol);
@@ -120,7 +115,7 @@ static void send_initiation(struct peer *peer, int64_t now)
     peer->handshake_sent = now;
     peer->handshake_tries++;
     handshake_forget(peer);
-    protocol_timestamp(engine, timestamp);
+    protocol_timestamp(engine, now, timestamp);
     if (noise_initiation_make(&peer->handshake, &peer->noise, engine->identity, index_new(engine), timestamp, &message))
         return;
     handshake_waits(peer);
@@ -129,14 +124,26 @@ static void send_initiation(struct peer *peer, int64_t now)
     tx_send_message(engine, peer, NULL, &message, sizeof message);
 }
 
+/* What waits would wait for ever, and keep memory from peers that can be reached. */
+static void drop_unreachable(struct peer *peer)
+{
+    spin_lock(&peer->lock);
+    unsigned count = peer->staged_count;
+    spin_unlock(&peer->lock);
+    staged_drop(peer);
+    series_ends(peer);
+    TALLY_ADD(&peer->engine->control_tally, no_endpoint, count);
+    atomic_fetch_add_explicit(&peer->tally.no_endpoint, count, memory_order_relaxed);
+}
+
 /* A fresh series that may not send yet (5 s between initiations) begins with the timer. */
 void protocol_initiate(struct peer *peer, bool fresh, int64_t now)
 {
     if (atomic_load_explicit(&peer->dead, memory_order_relaxed))
         return;
-    if (!protocol_can_send(peer)) { /* what waits would wait for ever, and keep memory from peers that can be reached */
-        staged_drop(peer);
-        series_ends(peer);
+    if (!protocol_can_send(peer)) {
+        drop_unreachable(peer);
+        timers_peer_changed(peer, now);
         return;
     }
     if (fresh || !peer->handshake_started) {

@@ -109,7 +109,7 @@ int64_t timestamp_at(struct timestamp *timestamp, int64_t wall, int64_t steady)
     return timestamp->last;
 }
 
-void protocol_timestamp(struct engine *engine, uint8_t out[static TAI64N_SIZE])
+void protocol_timestamp(struct engine *engine, int64_t now, uint8_t out[static TAI64N_SIZE])
 {
-    noise_tai64n(timestamp_at(&engine->protocol->timestamp, clock_wall(), clock_steady()), out);
+    noise_tai64n(timestamp_at(&engine->protocol->timestamp, clock_wall(), now), out);
 }
