@@ -41,7 +41,15 @@ LIBS     := -lssh -lcrypto -lsodium -lcjson -lev -lnl-genl-3 -lnl-route-3 -lnl-3
 # built in since glibc 2.34, and nothing else is wanted.
 STATIC_KNOWN := Using '[a-z_]+' in statically linked|[iI]n function
 CJSON    := .deps/cjson/libcjson.a
-STATIC_LIBS := -lssh -lcrypto -lsodium $(CJSON) -lev -lnl-route-3 -lnl-genl-3 -lnl-3 -lncursesw -ltinfo -lz -lm
+# ipsec-mb: its archive in both programs (what is used of it is not in its shared library), and only of the version whose inner functions
+# src/engine/seal_ipsecmb.c knows. Without it, or with IPSEC_MB= given, libcrypto seals.
+IPSEC_MB_HEADER := /usr/include/intel-ipsec-mb.h
+ifeq ($(MACHINE),x86_64)
+IPSEC_MB ?= $(if $(shell grep -s 'IMB_VERSION_STR "1\.3\.' $(IPSEC_MB_HEADER)),$(wildcard $(shell $(CC) -print-file-name=libIPSec_MB.a)))
+endif
+IPSEC_MB := $(IPSEC_MB)
+LIBS     += $(IPSEC_MB)
+STATIC_LIBS := -lssh -lcrypto -lsodium $(CJSON) -lev -lnl-route-3 -lnl-genl-3 -lnl-3 -lncursesw -ltinfo -lz -lm $(IPSEC_MB)
 
 SOURCES  := $(filter-out src/static/%,$(wildcard src/*/*.c))
 OBJECTS  := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
@@ -80,6 +88,11 @@ $(BUILD)/include/themes_table.h: $(THEMES) tools/theme-literals
 	@mkdir -p $(@D)
 	@tools/theme-literals $(THEMES) > $@.new && mv $@.new $@
 $(BUILD)/obj/tui/theme.o: $(BUILD)/include/themes_table.h
+
+ifneq ($(IPSEC_MB),)
+$(BUILD)/obj/engine/seal%: CPPFLAGS += -DWGDECK_IPSEC_MB
+$(BUILD)/tests/seal_test $(BUILD)/bench/seal_bench: CPPFLAGS += -DWGDECK_IPSEC_MB
+endif
 
 $(BUILD)/obj/%.o: src/%.c
 	@mkdir -p $(@D)

@@ -28,13 +28,15 @@ struct segments {
         uint16_t id;
         uint8_t kind, flags;
         uint16_t saved_at_end;
+        uint16_t transport;                 /* where the TCP or UDP header begins */
+        uint64_t ip_sum, transport_sum;     /* of what is the same in all segments */
     } state;
 };
 /* What a read of the TUN gave. GSO none with NEEDS_CSUM: the checksum is completed in place. 0, or -1: malformed (counted and dropped). */
 int segments_begin(struct segments *segments, const struct virtio_net_hdr *header, uint8_t *packet, size_t length);
 /* The next packet, contiguous, ready to be sealed (checksums complete): its header is written over the tail of the payload that was given out
- * before, so that nothing is copied. Up to 15 bytes after it may be overwritten with zero padding by the caller (PADDED >= length;
- * segments.packet must have 16 spare bytes at its end); what stood there is put back by the next call. Returns the length, 0 at the end. */
+ * before, so that nothing is copied. PADDING bytes after it (0...16) may be overwritten by the caller, with zero padding (segments.packet must have
+ * 16 spare bytes at its end); what stood there is put back by the next call. Returns the length, 0 at the end. */
 size_t segment_next(struct segments *segments, size_t padding, uint8_t **packet);
 /* How many segments are left. */
 size_t segments_left(const struct segments *segments);
@@ -54,12 +56,14 @@ struct coalesced {
     uint32_t next_sequence;
     uint16_t payload_size, header_length;
     uint16_t segments;
-    bool v6, udp, closed;
+    bool v6, udp;
 };
 struct coalescer {
     bool tcp, udp;   /* what the TUN takes (TUN_F_TSO4/6; TUN_F_USO4/6) */
     struct coalesced flows[COALESCE_FLOWS];
-    unsigned count;
+    unsigned count;  /* of flows that hold a packet (part_count > 0) */
+    unsigned last;   /* the flow that the last packet belonged to: looked at first */
+    unsigned victim; /* whose turn it is to leave when all are taken */
     /* Called for each packet that is ready, in an order that keeps each flow's; the virtio header is in parts[0]. */
     void (*emit)(void *argument, struct coalesced *packet);
     void *argument;

@@ -1,0 +1,21 @@
+/* The implementations of sealing, for seal.c and the tests. */
+#ifndef WGDECK_ENGINE_SEAL_TABLE_H
+#define WGDECK_ENGINE_SEAL_TABLE_H
+
+#include "seal.h"
+
+#ifdef WGDECK_IPSEC_MB /* the Makefile found its archive */
+extern const struct seal_ops SEAL_IPSEC_MB_AVX512, SEAL_IPSEC_MB_AVX2, SEAL_IPSEC_MB_SSE;
+#endif
+extern const struct seal_ops SEAL_LIBCRYPTO;
+
+/* RFC 8439 section 2.3 as WireGuard uses it: four zero bytes, then the counter, little endian. */
+static inline void seal_nonce(uint64_t counter, uint8_t nonce[static 12])
+{
+    for (unsigned i = 0; i < 4; i++)
+        nonce[i] = 0;
+    for (unsigned i = 0; i < 8; i++)
+        nonce[4 + i] = (uint8_t)(counter >> (8 * i));
+}
+
+#endif
