@@ -142,6 +142,7 @@ struct worker { /* a queue's pair of threads; worker[0..queues-1] */
     unsigned queue;
     unsigned tx_reader, rx_reader;   /* epoch readers */
     pthread_t tx_thread, rx_thread;
+    bool tx_runs, rx_runs;           /* control: the thread was begun */
     int tx_kick, rx_kick;            /* eventfds: look at engine->stopping and engine->sockets again */
     struct worker_tally tx_tally, rx_tally;
 };
@@ -214,6 +215,7 @@ void peer_endpoint_set(struct peer *peer, const struct udp_endpoint *endpoint); 
 void peer_endpoint_clear_source(struct peer *peer);                                   /* on a retry, and when the host lost that address */
 void peer_expire(struct peer *peer);                                                  /* all sessions and the waiting handshake: wiped */
 void peer_post(struct peer *peer, uint32_t events);                                   /* any thread */
+void engine_wake(struct engine *engine);                                              /* any thread: control looks at its queues; posting does it, too */
 /* Control: chain by inbox_next. For each: first read inbox_next, then exchange events with 0 (from then on it may be posted again). Before sleeping:
  * control_awake = false, then look once more. */
 struct peer *engine_inbox_take(struct engine *engine);

@@ -79,6 +79,13 @@ void peer_endpoint_clear_source(struct peer *peer)
 
 /* --- the inbox: a stack to which any thread adds, and which control takes whole */
 
+void engine_wake(struct engine *engine)
+{
+    static const uint64_t one = 1;
+    if (!atomic_load(&engine->control_awake) && !atomic_exchange(&engine->control_awake, true) && engine->control_kick >= 0)
+        while (write(engine->control_kick, &one, sizeof one) < 0 && errno == EINTR) {}
+}
+
 void peer_post(struct peer *peer, uint32_t events)
 {
     struct engine *engine = peer->engine;
@@ -89,8 +96,7 @@ void peer_post(struct peer *peer, uint32_t events)
     do
         peer->inbox_next = top;
     while (!atomic_compare_exchange_weak(&engine->inbox, &top, peer));
-    if (!atomic_load(&engine->control_awake) && !atomic_exchange(&engine->control_awake, true) && engine->control_kick >= 0)
-        while (write(engine->control_kick, &(uint64_t){1}, sizeof(uint64_t)) < 0 && errno == EINTR) {}
+    engine_wake(engine);
 }
 
 struct peer *engine_inbox_take(struct engine *engine)
