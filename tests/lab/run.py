@@ -48,6 +48,8 @@ def alone(f):
 def load(path):
     # Tests say `from run import Skip`; that must be this very module and not a second one named __main__.
     sys.modules.setdefault("run", sys.modules[__name__])
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
