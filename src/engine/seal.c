@@ -11,7 +11,6 @@ static const struct seal_ops *const TABLE[] = {
 #ifdef WGDECK_IPSEC_MB
     &SEAL_IPSEC_MB_AVX512,
     &SEAL_IPSEC_MB_AVX2,
-    &SEAL_IPSEC_MB_SSE,
 #endif
     &SEAL_LIBCRYPTO,
 };

@@ -5,7 +5,7 @@
 #include "seal.h"
 
 #ifdef WGDECK_IPSEC_MB /* the Makefile found its archive */
-extern const struct seal_ops SEAL_IPSEC_MB_AVX512, SEAL_IPSEC_MB_AVX2, SEAL_IPSEC_MB_SSE;
+extern const struct seal_ops SEAL_IPSEC_MB_AVX512, SEAL_IPSEC_MB_AVX2;
 #endif
 extern const struct seal_ops SEAL_LIBCRYPTO;
 
