@@ -3,6 +3,8 @@
 #ifndef WGDECK_ENGINE_STAND_INS_H
 #define WGDECK_ENGINE_STAND_INS_H
 
+#include <arpa/inet.h>
+
 #include "unit.h"
 
 #include "engine/engine.h"
@@ -22,6 +24,35 @@ static inline void *lines_alloc(size_t size)
     if (!memory)
         abort();
     return memset(memory, 0, size);
+}
+
+/* Peers, endpoints and sessions by number, so that a torn one is known. */
+static inline struct key test_key(uint32_t number)
+{
+    struct key key = {{1}};
+    memcpy(key.bytes + 8, &number, sizeof number);
+    return key;
+}
+
+static inline struct udp_endpoint test_endpoint_of(uint16_t number)
+{
+    struct udp_endpoint endpoint;
+    memset(&endpoint, 0, sizeof endpoint);
+    endpoint.to.v4.sin_family = AF_INET;
+    endpoint.to.v4.sin_port = htons(number);
+    endpoint.to.v4.sin_addr.s_addr = htonl(0x0a000000u + number);
+    endpoint.source.v4.s_addr = htonl(0xc0000000u + number);
+    endpoint.source_interface = number;
+    endpoint.source_family = AF_INET;
+    return endpoint;
+}
+
+static inline struct keypair *test_session(struct peer *peer, uint32_t index, bool initiator)
+{
+    struct noise_keys keys = {.remote_index = ~index};
+    memset(keys.send, (int)index & 0xff, sizeof keys.send);
+    memset(keys.receive, (int)(index >> 8) & 0xff, sizeof keys.receive);
+    return keypair_install(peer, &keys, index, initiator, 5);
 }
 
 #endif

@@ -1,12 +1,11 @@
-/* engine.h, "peers.c": tables of peers and sessions; what data threads and the control thread do to them at once. */
+/* engine.h, "peers.c": tables of peers and sessions. With several threads: peers_threads_test.c. */
 #include "engine_stand_ins.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
-
-#include "wgdeck/clock.h"
 
 static struct engine *engine;
 
@@ -25,16 +24,9 @@ static int end(void **state)
     return 0;
 }
 
-static struct key key_of(uint32_t number)
-{
-    struct key key = {{1}};
-    memcpy(key.bytes + 8, &number, sizeof number);
-    return key;
-}
-
 static struct peer *add(uint32_t number)
 {
-    struct key key = key_of(number);
+    struct key key = test_key(number);
     return peer_add(engine, &key);
 }
 
@@ -59,7 +51,7 @@ static void test_tables(void **state)
     size_t count = 0;
     (void)state;
     for (uint32_t i = 0; i < COUNT; i++) {
-        key = key_of(i);
+        key = test_key(i);
         assert_null(peer_find(engine, &key));
         peers[i] = add(i);
         assert_int_equal((uintptr_t)peers[i] % 64, 0);
@@ -68,7 +60,7 @@ static void test_tables(void **state)
     for (uint32_t i = 0; i < COUNT; i += 3)
         peer_remove(peers[i]);
     for (uint32_t i = 0; i < COUNT; i++) {
-        key = key_of(i);
+        key = test_key(i);
         assert_ptr_equal(peer_find(engine, &key), i % 3 ? peers[i] : NULL);
     }
     for (struct peer *peer = engine->peers; peer; peer = peer->list_next, count++)
@@ -85,14 +77,6 @@ static void test_tables(void **state)
 }
 
 /* --- slots */
-
-static struct keypair *session(struct peer *peer, uint32_t index, bool initiator)
-{
-    struct noise_keys keys = {.remote_index = ~index};
-    memset(keys.send, (int)index & 0xff, sizeof keys.send);
-    memset(keys.receive, (int)(index >> 8) & 0xff, sizeof keys.receive);
-    return keypair_install(peer, &keys, index, initiator, 5);
-}
 
 static char letter(struct keypair *keypair)
 {
@@ -118,7 +102,7 @@ static void test_slots(void **state)
             struct keypair *keypair;
             switch (*step) {
             case 'I': case 'R':
-                keypair = session(peer, (uint32_t)step[1], *step == 'I');
+                keypair = test_session(peer, (uint32_t)step[1], *step == 'I');
                 CASE_ASSERT(i, keypair->remote_index == ~(uint32_t)step[1] && keypair->born == 5 && keypair->peer == peer);
                 CASE_ASSERT(i, keypair->initiator == (*step == 'I') && keypair->send_key[31] == (uint8_t)step[1]);
                 break;
@@ -148,10 +132,10 @@ static void test_slots(void **state)
 static void test_wiped(void **state)
 {
     struct peer *peer = add(1), *other = add(2);
-    struct keypair *old = session(peer, 0x4141, true);
+    struct keypair *old = test_session(peer, 0x4141, true);
     uint8_t *key = old->send_key;
     (void)state;
-    session(other, 0x4242, true); /* keeps the slab */
+    test_session(other, 0x4242, true); /* keeps the slab */
     epoch_enter(&engine->epoch, 0);
     peer_expire(peer);
     epoch_reclaim(&engine->epoch);
@@ -168,12 +152,12 @@ static void test_same_bucket(void **state)
 {
     struct peer *peer = add(1), *other = add(2);
     (void)state;
-    session(peer, 5, true);
-    session(peer, 5 + INDEX_BUCKETS, true);
-    session(other, 5 + 2 * INDEX_BUCKETS, true);
+    test_session(peer, 5, true);
+    test_session(peer, 5 + INDEX_BUCKETS, true);
+    test_session(other, 5 + 2 * INDEX_BUCKETS, true);
     for (uint32_t i = 0; i < 3; i++)
         assert_int_equal(keypair_find(engine, 5 + i * INDEX_BUCKETS)->local_index, 5 + i * INDEX_BUCKETS);
-    session(peer, 6, true); /* the first goes */
+    test_session(peer, 6, true); /* the first goes */
     assert_null(keypair_find(engine, 5));
     assert_non_null(keypair_find(engine, 5 + INDEX_BUCKETS));
     assert_non_null(keypair_find(engine, 5 + 2 * INDEX_BUCKETS));
@@ -234,23 +218,10 @@ static void test_indices(void **state)
 
 /* --- endpoints */
 
-static struct udp_endpoint endpoint_of(uint16_t number)
-{
-    struct udp_endpoint endpoint;
-    memset(&endpoint, 0, sizeof endpoint);
-    endpoint.to.v4.sin_family = AF_INET;
-    endpoint.to.v4.sin_port = htons(number);
-    endpoint.to.v4.sin_addr.s_addr = htonl(0x0a000000u + number);
-    endpoint.source.v4.s_addr = htonl(0xc0000000u + number);
-    endpoint.source_interface = number;
-    endpoint.source_family = AF_INET;
-    return endpoint;
-}
-
 static void test_endpoint(void **state)
 {
     struct peer *peer = add(1);
-    struct udp_endpoint endpoint = endpoint_of(77), got;
+    struct udp_endpoint endpoint = test_endpoint_of(77), got;
     uint32_t sequence;
     (void)state;
     peer_endpoint_get(peer, &got);
@@ -322,7 +293,7 @@ static void test_private_key(void **state)
     memset(key.bytes, 0xff, sizeof key.bytes);
     key_public(&key, &public_key); /* libsodium clamps by itself */
     peer_add(engine, &public_key);
-    session(peer, 5, true);
+    test_session(peer, 5, true);
     engine_set_private_key(engine, &key);
     assert_int_equal(engine->identity->private_key.bytes[0], 0xf8); /* read back clamped */
     assert_int_equal(engine->identity->private_key.bytes[31], 0x7f);
@@ -334,7 +305,7 @@ static void test_private_key(void **state)
     mac_key_make(&expected, &public_key);
     assert_true(engine_mac1_key(engine, &mac));
     assert_memory_equal(&mac, &expected, sizeof mac);
-    session(peer, 6, true);
+    test_session(peer, 6, true);
     peer->handshake_sent = 7;
     engine_set_private_key(engine, &key); /* the same: nothing */
     assert_non_null(keypair_find(engine, 6));
@@ -365,8 +336,8 @@ static void test_ten_thousand(void **state)
 {
     enum { COUNT = 10000 };
     size_t before = resident(), after;
-    int64_t begun = clock_steady(), taken;
-    struct key own = key_of(0);
+    clock_t begun = clock(), taken; /* of this process alone: the machine may be busy */
+    struct key own = test_key(0);
     (void)state;
     engine_set_private_key(engine, &own);
     for (uint32_t i = 0; i < COUNT; i++) {
@@ -375,207 +346,21 @@ static void test_ten_thousand(void **state)
         memcpy(prefix.address.bytes, &address, sizeof address);
         trie_insert(&engine->trie, &prefix, add(i + 1));
     }
-    taken = clock_steady() - begun;
+    taken = clock() - begun;
     after = resident();
-    print_message("10,000 peers with a row each: %.3f s, %.1f MB (a peer %zu bytes, a session %zu), %d slabs not locked\n", (double)taken / 1e9,
+    print_message("10,000 peers with a row each: %.3f s, %.1f MB (a peer %zu bytes, a session %zu), %d slabs not locked\n", (double)taken / CLOCKS_PER_SEC,
                   (double)(after - before) / 1e6, sizeof(struct peer), sizeof(struct keypair), secret_unlocked());
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     assert_true(after - before < 20000000);
-    assert_true(taken < CLOCK_SECOND);
+    assert_true(taken < CLOCKS_PER_SEC);
 #endif
-    begun = clock_steady();
+    begun = clock();
     while (engine->peers)
         peer_remove(engine->peers);
     while (epoch_reclaim(&engine->epoch)) {}
-    print_message("removed in %.3f s\n", (double)(clock_steady() - begun) / 1e9);
+    print_message("removed in %.3f s\n", (double)(clock() - begun) / CLOCKS_PER_SEC);
     assert_int_equal(engine->trie.nodes, 0);
     assert_true(secret_bytes(engine->peer_pool) < 100000);
-}
-
-/* --- all at once */
-
-enum { READERS = 3, PLACES = 120, INDICES = 64, STRESS_MILLISECONDS = 1500 };
-static atomic_bool stop;
-static _Atomic uint32_t recent[INDICES]; /* indices of sessions that are or were */
-
-static uint64_t next_random(uint64_t *random)
-{
-    *random ^= *random << 13;
-    *random ^= *random >> 7;
-    return *random ^= *random << 17;
-}
-
-static bool endpoint_is_whole(const struct udp_endpoint *endpoint)
-{
-    struct udp_endpoint expected = endpoint_of(ntohs(endpoint->to.v4.sin_port));
-    if (endpoint->to.plain.sa_family == 0)
-        return true;
-    if (!endpoint->source_family) {
-        memset(&expected.source, 0, sizeof expected.source);
-        expected.source_interface = 0;
-        expected.source_family = 0;
-    }
-    return !memcmp(endpoint, &expected, sizeof expected);
-}
-
-static bool session_is_whole(const struct keypair *keypair)
-{
-    uint32_t index = keypair->local_index;
-    for (unsigned i = 0; i < 32; i++)
-        if (keypair->send_key[i] != (uint8_t)index || keypair->receive_key[i] != (uint8_t)(index >> 8))
-            return false;
-    return keypair->remote_index == ~index && keypair->peer;
-}
-
-/* As TX does with a packet. */
-static size_t send_one(uint64_t *random)
-{
-    uint8_t address[4] = {10, 0, 0, (uint8_t)(next_random(random) % (PLACES + 8))};
-    struct peer *peer = trie_find4(&engine->trie, address);
-    struct udp_endpoint endpoint;
-    struct keypair *keypair;
-    size_t wrong;
-    if (!peer)
-        return 0;
-    peer_endpoint_get(peer, &endpoint);
-    wrong = !endpoint_is_whole(&endpoint) || peer->engine != engine;
-    keypair = atomic_load_explicit(&peer->current, memory_order_acquire);
-    if (!keypair) {
-        peer_post(peer, PEER_WANTS_HANDSHAKE);
-        return wrong;
-    }
-    atomic_fetch_add_explicit(&keypair->send_counter, 1, memory_order_relaxed);
-    return wrong + !session_is_whole(keypair);
-}
-
-/* As RX does with a datagram. */
-static size_t receive_one(uint64_t *random)
-{
-    struct keypair *keypair = keypair_find(engine, atomic_load_explicit(&recent[next_random(random) % INDICES], memory_order_relaxed));
-    struct udp_endpoint from = endpoint_of((uint16_t)(next_random(random) | 1));
-    if (!keypair)
-        return 0;
-    spin_lock(&keypair->replay_lock);
-    replay_take(&keypair->replay, next_random(random) % 100000);
-    spin_unlock(&keypair->replay_lock);
-    if (keypair_confirm(keypair))
-        peer_post(keypair->peer, PEER_CONFIRMED);
-    if (next_random(random) % 16 == 0) {
-        peer_endpoint_set(keypair->peer, &from);
-        peer_post(keypair->peer, PEER_ROAMED);
-    }
-    return !session_is_whole(keypair);
-}
-
-static void *data_thread(void *number)
-{
-    uint64_t random = 88172645463325252u + (uintptr_t)number * 977;
-    struct mac_key mac;
-    size_t wrong = 0;
-    while (!atomic_load(&stop)) {
-        epoch_enter(&engine->epoch, (unsigned)(uintptr_t)number);
-        for (unsigned i = 0; i < 8; i++)
-            wrong += send_one(&random) + receive_one(&random);
-        engine_mac1_key(engine, &mac);
-        epoch_leave(&engine->epoch, (unsigned)(uintptr_t)number);
-    }
-    return (void *)wrong;
-}
-
-static struct prefix row_of(unsigned place)
-{
-    return (struct prefix){.address = {.family = AF_INET, .bytes = {10, 0, 0, (uint8_t)place}}, .length = 32};
-}
-
-static struct peer *places[PLACES];
-
-static void renew_session(struct peer *peer, uint64_t *random)
-{
-    uint32_t index = index_new(engine);
-    if (next_random(random) % 4 == 0) {
-        peer_expire(peer);
-        return;
-    }
-    session(peer, index, next_random(random) & 1);
-    atomic_store_explicit(&recent[next_random(random) % INDICES], index, memory_order_relaxed);
-}
-
-static void change_something(unsigned place, uint64_t *random)
-{
-    struct peer *peer = places[place];
-    struct prefix row = row_of(place);
-    if (!peer) {
-        peer = places[place] = add((uint32_t)next_random(random));
-        trie_insert(&engine->trie, &row, peer);
-        return;
-    }
-    switch (next_random(random) % 8) {
-    case 0:
-        peer_remove(peer);
-        places[place] = NULL;
-        break;
-    case 1:
-        row = row_of((unsigned)(next_random(random) % PLACES)); /* takes another's row */
-        trie_insert(&engine->trie, &row, peer);
-        break;
-    case 2: trie_remove(&engine->trie, &row, peer); break;
-    case 3: trie_insert(&engine->trie, &row, peer); break;
-    case 4: peer_endpoint_clear_source(peer); break;
-    default: renew_session(peer, random);
-    }
-}
-
-static size_t read_inbox(uint64_t *random)
-{
-    size_t count = 0;
-    for (struct peer *peer = engine_inbox_take(engine), *next; peer; peer = next, count++) {
-        next = peer->inbox_next;
-        atomic_exchange(&peer->events, 0);
-        renew_session(peer, random);
-    }
-    return count;
-}
-
-static void change_much(uint64_t *random)
-{
-    struct key key = key_of((uint32_t)next_random(random));
-    if (next_random(random) % 2) {
-        engine_set_private_key(engine, &key);
-        return;
-    }
-    for (unsigned i = 0; i < PLACES; i++) { /* few are left: tables shrink */
-        if (places[i] && i % 16)
-            peer_remove(places[i]);
-        places[i] = i % 16 ? NULL : places[i];
-    }
-}
-
-static void test_threads(void **state)
-{
-    pthread_t threads[READERS];
-    uint64_t random = 12345;
-    int64_t until = clock_steady() + STRESS_MILLISECONDS * CLOCK_MILLISECOND;
-    size_t turns = 0, told = 0;
-    void *wrong;
-    (void)state;
-    for (uintptr_t i = 0; i < READERS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, data_thread, (void *)i), 0);
-    for (; clock_steady() < until; turns++) {
-        change_something((unsigned)(next_random(&random) % PLACES), &random);
-        if (turns % 8 == 0) {
-            told += read_inbox(&random);
-            epoch_reclaim(&engine->epoch);
-        }
-        if (turns % 4096 == 4095)
-            change_much(&random);
-    }
-    atomic_store(&stop, true);
-    for (size_t i = 0; i < READERS; i++) {
-        assert_int_equal(pthread_join(threads[i], &wrong), 0);
-        assert_null(wrong);
-    }
-    print_message("%zu changes, %zu events\n", turns, told);
-    assert_true(told > 0);
 }
 
 int main(void)
@@ -583,7 +368,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names), TEST(test_tables), TEST(test_slots), TEST(test_wiped), TEST(test_same_bucket), TEST(test_handshakes),
-        TEST(test_indices), TEST(test_endpoint), TEST(test_inbox), TEST(test_private_key), TEST(test_ten_thousand), TEST(test_threads),
+        TEST(test_indices), TEST(test_endpoint), TEST(test_inbox), TEST(test_private_key), TEST(test_ten_thousand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,8 +2,7 @@
 #include "engine_stand_ins.h"
 
 #include <arpa/inet.h>
-
-#include "wgdeck/clock.h"
+#include <time.h>
 
 enum { PEERS = 12 };
 static struct world {
@@ -242,9 +241,10 @@ static void test_random(void **state)
 
 /* --- speed */
 
-static double seconds_since(int64_t begun)
+/* Of this process alone: the machine may be busy. */
+static double seconds_since(clock_t begun)
 {
-    return (double)(clock_steady() - begun) / (double)CLOCK_SECOND;
+    return (double)(clock() - begun) / CLOCKS_PER_SEC;
 }
 
 static struct prefix host(uint32_t address)
@@ -258,7 +258,7 @@ static struct prefix host(uint32_t address)
 /* As the kernel's own test has them: 510 rows each for 256 peers; here all of one. */
 static void test_many_rows(void **state)
 {
-    int64_t begun = clock_steady();
+    clock_t begun = clock();
     (void)state;
     for (uint32_t i = 0; i < 130560; i++) {
         struct prefix prefix = host(0x0a000000u + i * 2654435761u % 0x1000000);
@@ -266,7 +266,7 @@ static void test_many_rows(void **state)
     }
     print_message("130,560 rows given in %.3f s, %llu nodes\n", seconds_since(begun), (unsigned long long)world.trie.nodes);
     assert_true(seconds_since(begun) < 1);
-    begun = clock_steady();
+    begun = clock();
     for (size_t i = 0; i < PEERS; i++)
         trie_remove_peer(&world.trie, world.peers[i]);
     epoch_reclaim(&world.epoch);
@@ -288,15 +288,16 @@ static void lookups(const char *words, uint32_t step)
         memcpy(addresses[i * prime % COUNT], prefix.address.bytes, 4); /* asked in another order */
     }
     for (unsigned round = 0; round < 5; round++) {
-        int64_t begun = clock_steady();
+        clock_t begun = clock();
+        double each;
         for (uint32_t i = 0; i < LOOKUPS / 5; i++)
             found += trie_find4(&world.trie, addresses[i % COUNT]) != NULL;
-        begun = clock_steady() - begun;
-        if ((double)begun / (LOOKUPS / 5) < best)
-            best = (double)begun / (LOOKUPS / 5);
+        each = seconds_since(begun) * 1e9 / (LOOKUPS / 5);
+        best = each < best ? each : best;
     }
     assert_int_equal(found, LOOKUPS);
     print_message("a look-up among 10,000 %s: %.1f ns\n", words, best);
+    assert_true(best < 40);
     for (size_t i = 0; i < PEERS; i++)
         trie_remove_peer(&world.trie, world.peers[i]);
     epoch_reclaim(&world.epoch);
