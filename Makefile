@@ -35,7 +35,7 @@ endif
 CPPFLAGS += -Iinclude -I$(BUILD)/include -D_GNU_SOURCE $(shell pkg-config --cflags-only-I libnl-3.0 2>/dev/null)
 CFLAGS   += -std=gnu11 $(OPT) $(HARD) $(WARN)
 LDFLAGS  += -pie -Wl,-z,relro,-z,now -pthread
-LIBS     := -lssh -lcrypto -lsodium -lcjson -lev -lnl-genl-3 -lnl-route-3 -lnl-3 -lncursesw -ltinfo -lm
+LIBS     := -lssh -lcrypto -lsodium -lcjson -lev -lnl-genl-3 -lnl-route-3 -lnl-3 -lncursesw -ltinfo -lseccomp -lm
 
 # The linker says of each of libc's lookups that the static program needs the same glibc at run time for NSS modules. Files and DNS are
 # built in since glibc 2.34, and nothing else is wanted.
@@ -49,7 +49,7 @@ IPSEC_MB ?= $(if $(shell grep -s 'IMB_VERSION_STR "1\.3\.' $(IPSEC_MB_HEADER)),$
 endif
 IPSEC_MB := $(IPSEC_MB)
 LIBS     += $(IPSEC_MB)
-STATIC_LIBS := -lssh -lcrypto -lsodium $(CJSON) -lev -lnl-route-3 -lnl-genl-3 -lnl-3 -lncursesw -ltinfo -lz -lm $(IPSEC_MB)
+STATIC_LIBS := -lssh -lcrypto -lsodium $(CJSON) -lev -lnl-route-3 -lnl-genl-3 -lnl-3 -lncursesw -ltinfo -lseccomp -lz -lm $(IPSEC_MB)
 
 SOURCES  := $(filter-out src/static/%,$(wildcard src/*/*.c))
 OBJECTS  := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
@@ -190,6 +190,7 @@ bench:
 install: all manuals
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/wgdeck
 	install -m 755 $(DYNAMIC_PROGRAM) $(DESTDIR)$(PREFIX)/bin/wgdeck
+	ln -sf wgdeck $(DESTDIR)$(PREFIX)/bin/wgdeck-engine
 	install -m 755 $(STATIC_PROGRAM) $(DESTDIR)$(PREFIX)/lib/wgdeck/wgdeck-$(MACHINE)
 	for page in $(BUILD)/man/*.[1-8]; do \
 	    install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; done

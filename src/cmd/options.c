@@ -258,11 +258,20 @@ int options_unknown_command(const char *word)
     return options_usage_error(NULL, "unknown command \"%s\"", word);
 }
 
+/* The names under which the program is its engine: wg-quick and others call "NAME INTERFACE". */
+static bool is_called_as_engine(const char *path)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL, *name = slash ? slash + 1 : path;
+    return name && (!strcmp(name, "wgdeck-engine") || !strcmp(name, "wireguard-go"));
+}
+
 int cmd_main(int argc, char **argv)
 {
     struct grammar grammar;
     struct options options = {0};
     terminal_begin();
+    if (is_called_as_engine(argv[0]))
+        return terminal_end(cmd_find("engine")->run(cmd_find("engine"), &options.globals, argc, argv));
     build_grammar(&grammar, no_options, true);
     if (!parse(NULL, &grammar, argc, argv, &options))
         return terminal_end(options.status);

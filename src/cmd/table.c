@@ -13,6 +13,7 @@ const struct cmd *const cmd_table[] = {
     &cmd_record,
     &cmd_replay,
     &cmd_show,
+    &cmd_engine,
     &cmd_genkey,
     &cmd_pubkey,
     &cmd_genpsk,
@@ -23,5 +24,5 @@ const struct cmd *const cmd_table[] = {
 };
 
 const char *const cmd_planned[] = {
-    "init", "add", "remove", "set", "plan", "apply", "rotate", "fix", "export", "import", "invite", "join", "engine", "up", "down", NULL,
+    "init", "add", "remove", "set", "plan", "apply", "rotate", "fix", "export", "import", "invite", "join", "up", "down", NULL,
 };
