@@ -9,11 +9,14 @@
 
 #define EPOCH_READERS 34 /* two a queue, the control thread, one to spare */
 
+/* Each reader's mark on a cache line that no other writes; by distance, not alignment, so that any allocator will do for what embeds this. */
 struct epoch {
     _Atomic uint64_t now; /* from 1 */
+    char apart[56];
     struct epoch_reader {
         _Atomic uint64_t seen; /* 0: offline */
-    } __attribute__((aligned(64))) readers[EPOCH_READERS];
+        char apart[56];
+    } readers[EPOCH_READERS];
     struct epoch_retired *retired; /* control thread only; oldest first */
     struct epoch_retired **retired_end;
 };

@@ -12,7 +12,7 @@ static struct engine *engine;
 static int begin(void **state)
 {
     (void)state;
-    engine = lines_alloc(sizeof *engine);
+    engine = mem_alloc(1, sizeof *engine);
     return engine_begin(engine, "wg0", NULL);
 }
 
@@ -35,7 +35,7 @@ static void test_names(void **state)
     static const struct { const char *name; int code; } cases[] = {{"", EINVAL}, {"abcdefghijklmnop", ENAMETOOLONG}};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct engine *other = lines_alloc(sizeof *other);
+        struct engine *other = mem_alloc(1, sizeof *other);
         struct err err = {{0}};
         CASE_ASSERT(i, engine_begin(other, cases[i].name, &err) == -1 && errno == cases[i].code);
         CASE_ASSERT(i, strstr(err.text, "1 to 15 characters"));

@@ -9,7 +9,7 @@ static struct engine *engine;
 static int begin(void **state)
 {
     (void)state;
-    engine = lines_alloc(sizeof *engine);
+    engine = mem_alloc(1, sizeof *engine);
     return engine_begin(engine, "wg0", NULL);
 }
 
