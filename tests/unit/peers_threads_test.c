@@ -27,7 +27,7 @@ static struct peer *add(uint32_t number)
     return peer_add(engine, &key);
 }
 
-enum { READERS = 3, PLACES = 120, INDICES = 64, STRESS_MILLISECONDS = 1500 };
+enum { READERS = 3, PLACES = 240, INDICES = 64, STRESS_MILLISECONDS = 1500 };
 static atomic_bool stop;
 static _Atomic uint32_t recent[INDICES]; /* indices of sessions that are or were */
 
@@ -60,11 +60,19 @@ static bool session_is_whole(const struct keypair *keypair)
     return keypair->remote_index == ~index && keypair->peer;
 }
 
+/* One of both families in turn, so many that each has its hash table, at times. */
+static struct prefix row_of(unsigned place)
+{
+    if (place % 2)
+        return (struct prefix){.address = {.family = AF_INET, .bytes = {10, 0, 0, (uint8_t)place}}, .length = 32};
+    return (struct prefix){.address = {.family = AF_INET6, .bytes = {0xfd, [15] = (uint8_t)place}}, .length = 128};
+}
+
 /* As TX does with a packet. */
 static size_t send_one(uint64_t *random)
 {
-    uint8_t address[4] = {10, 0, 0, (uint8_t)(next_random(random) % (PLACES + 8))};
-    struct peer *peer = trie_find4(&engine->trie, address);
+    struct prefix row = row_of((unsigned)(next_random(random) % (PLACES + 8)));
+    struct peer *peer = (row.address.family == AF_INET ? trie_find4 : trie_find6)(&engine->trie, row.address.bytes);
     struct udp_endpoint endpoint;
     struct keypair *keypair;
     size_t wrong;
@@ -113,11 +121,6 @@ static void *data_thread(void *number)
         epoch_leave(&engine->epoch, (unsigned)(uintptr_t)number);
     }
     return (void *)wrong;
-}
-
-static struct prefix row_of(unsigned place)
-{
-    return (struct prefix){.address = {.family = AF_INET, .bytes = {10, 0, 0, (uint8_t)place}}, .length = 32};
 }
 
 static struct peer *places[PLACES];
@@ -188,7 +191,7 @@ static void test_threads(void **state)
     pthread_t threads[READERS];
     uint64_t random = 12345;
     int64_t until = clock_steady() + STRESS_MILLISECONDS * CLOCK_MILLISECOND;
-    size_t turns = 0, told = 0;
+    size_t turns = 0, told = 0, tables = 0;
     void *wrong;
     (void)state;
     for (uintptr_t i = 0; i < READERS; i++)
@@ -201,6 +204,7 @@ static void test_threads(void **state)
         }
         if (turns % 4096 == 4095)
             change_much(&random);
+        tables += engine->trie.v4.hosts && engine->trie.v6.hosts;
     }
     atomic_store(&stop, true);
     for (size_t i = 0; i < READERS; i++) {
@@ -209,6 +213,7 @@ static void test_threads(void **state)
     }
     print_message("%zu changes, %zu events\n", turns, told);
     assert_true(told > 0);
+    assert_true(tables > 0);
 }
 
 int main(void)
