@@ -275,6 +275,6 @@ void timers_end(struct engine *engine);
 void timers_peer_changed(struct peer *peer, int64_t now);    /* compute its next deadline again and arm it */
 void timers_peer_removed(struct peer *peer);
 int64_t timers_next(const struct engine *engine);            /* when to call run; INT64_MAX: never */
-void timers_run(struct engine *engine, int64_t now);         /* fires what is due */
+void timers_run(struct engine *engine, int64_t now);         /* fires what is due; of very many a part, then timers_next is in the past */
 
 #endif

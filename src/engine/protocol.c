@@ -90,10 +90,15 @@ void protocol_keepalive(struct peer *peer, int64_t now)
         note_sent(peer, now);
 }
 
+/* A handshake is left to the wheel, which begins those of many peers in portions. */
 void protocol_keepalive_changed(struct peer *peer, int64_t now)
 {
-    if (atomic_load_explicit(&peer->keepalive, memory_order_relaxed) && protocol_can_send(peer))
-        protocol_keepalive(peer, now);
+    if (atomic_load_explicit(&peer->keepalive, memory_order_relaxed) && protocol_can_send(peer)) {
+        if (protocol_session(peer, now))
+            protocol_keepalive(peer, now);
+        else if (!peer->handshake_started)
+            peer->handshake_started = now;
+    }
     timers_peer_changed(peer, now);
 }
 

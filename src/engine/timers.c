@@ -10,6 +10,9 @@
 /* What came to nothing (no memory in the socket, a link that is down) is not tried again sooner. */
 #define AGAIN CLOCK_SECOND
 
+/* One call fires so many, at 100 us each if all begin a handshake; timers_next says that more are due. */
+enum { RUN_PEERS = 100 };
+
 /* --- the decision */
 
 #define NEVER INT64_MAX
@@ -189,7 +192,7 @@ int64_t timers_next(const struct engine *engine)
 void timers_run(struct engine *engine, int64_t now)
 {
     struct peer *peer;
-    while ((peer = wheel_fire(engine->protocol->wheel, now)) != NULL) {
+    for (unsigned i = 0; i < RUN_PEERS && (peer = wheel_fire(engine->protocol->wheel, now)) != NULL; i++) {
         act(peer, plan_of(peer, now).actions, now);
         arm(peer, true, now);
     }

@@ -652,7 +652,7 @@ static void test_persistent_keepalive(void **state)
     pair();
     atomic_store(&b_at_a->keepalive, 5);
     protocol_keepalive_changed(b_at_a, now); /* at once */
-    settle();
+    run_until(now + 5 * MS);
     assert_true(in_session());
     unsigned at_first = a->keepalives;
     run_until(now + 51 * S);
