@@ -117,6 +117,8 @@ static void send_initiation(struct peer *peer, int64_t now)
     struct engine *engine = peer->engine;
     struct message_initiation message;
     uint8_t timestamp[TAI64N_SIZE];
+    if (peer->handshake.waiting) /* perhaps the address it was sent from is why nothing came back */
+        peer_endpoint_clear_source(peer);
     peer->handshake_sent = now;
     peer->handshake_tries++;
     handshake_forget(peer);

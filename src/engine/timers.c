@@ -19,7 +19,7 @@ enum { RUN_PEERS = 100 };
 
 static int64_t retry_due(const struct timer_times *times)
 {
-    return times->handshake_sent + REKEY_TIMEOUT + (times->handshake_tries ? times->jitter : 0);
+    return times->handshake_sent + REKEY_TIMEOUT + times->jitter;
 }
 
 /* At most 18 tries, and none later than 90 s after the first. */
@@ -139,11 +139,8 @@ static void act(struct peer *peer, unsigned actions, int64_t now)
         peer_expire(peer); /* and session_died */
     if (actions & TIMER_GIVE_UP)
         give_up(peer, now);
-    if (actions & TIMER_RETRY) {
-        if (peer->handshake_tries) /* perhaps that address is why nothing came back */
-            peer_endpoint_clear_source(peer);
+    if (actions & TIMER_RETRY)
         protocol_initiate(peer, false, now);
-    }
     if (actions & TIMER_NEW_HANDSHAKE) {
         atomic_store_explicit(&peer->unanswered_since, 0, memory_order_relaxed);
         peer_endpoint_clear_source(peer);

@@ -21,7 +21,7 @@ static const struct {
     {"an initiation waits", {.handshake_started = 100 * S, .handshake_sent = 100 * S, .handshake_tries = 1}, 101 * S, 0, 105 * S + J},
     {"not at 5 s sharp", {.handshake_started = 100 * S, .handshake_sent = 100 * S, .handshake_tries = 1}, 105 * S, 0, 105 * S + J},
     {"no answer", {.handshake_started = 100 * S, .handshake_sent = 100 * S, .handshake_tries = 1}, 105 * S + J, TIMER_RETRY, NEVER},
-    {"a series that may not send yet", {.handshake_started = 102 * S, .handshake_sent = 100 * S}, 102 * S, 0, 105 * S},
+    {"a series that may not send yet", {.handshake_started = 102 * S, .handshake_sent = 100 * S}, 102 * S, 0, 105 * S + J},
     {"try 17", {.handshake_started = 100 * S, .handshake_sent = 181 * S, .handshake_tries = 17}, 187 * S, TIMER_RETRY, NEVER},
     {"try 18 was the last", {.handshake_started = 100 * S, .handshake_sent = 180 * S, .handshake_tries = 18}, 186 * S, TIMER_GIVE_UP, NEVER},
     {"and it has its 5 s", {.handshake_started = 100 * S, .handshake_sent = 180 * S, .handshake_tries = 18}, 181 * S, 0, 185 * S + J},
