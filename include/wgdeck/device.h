@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "wgdeck/buf.h"
 #include "wgdeck/err.h"
 #include "wgdeck/key.h"
 #include "wgdeck/prefix.h"
@@ -63,6 +64,10 @@ struct device_source {
 };
 extern const struct device_source device_source_netlink;
 extern const struct device_source device_source_uapi;
+
+/* One request to the userspace engine of interface NAME, as it stands, and its answer up to and with the empty line in ANSWER (emptied first). Both
+ * may hold private keys: the caller wipes them. 0, or -1 with err when nothing answers. */
+int device_uapi_ask(const char *name, const void *request, size_t length, struct buf *answer, struct err *err);
 
 /* Parse what "wg show all dump" prints (wg(8)), after the shell has replaced the secrets: private key by "(none)" or "(hidden)",
  * preshared key by "(none)" or the 32 hexadecimal digits of key_hash. Every field is checked; err names the line and the field.

@@ -5,6 +5,8 @@
 #include <stdint.h>
 
 #include "device_build.h"
+#include "wgdeck/buf.h"
+#include "wgdeck/engine_counters.h"
 
 enum { UAPI_LINE_SIZE = 512 }; /* the longest line with a meaning has 80 bytes */
 
@@ -25,13 +27,22 @@ int uapi_parser_feed(struct uapi_parser *parser, const char *bytes, size_t lengt
 /* Hand over the device of a complete answer, or throw away what there is. 0, or -1 with err. */
 int uapi_parser_end(struct uapi_parser *parser, int result, struct device *device);
 
+/* (uapi_client.c) */
 struct uapi_place {
     const char *folder;
     int64_t silence;  /* nanoseconds without a byte after which the engine counts as dead */
     int64_t patience; /* nanoseconds for the whole answer */
 };
 
+enum { UAPI_DEAD = -2, UAPI_HUNG_UP = -3 };
+
+/* One request, and its answer up to and with the empty line in ANSWER (emptied first; it may hold secrets: the caller wipes it). 0; -1 with err;
+ * UAPI_DEAD; UAPI_HUNG_UP when the engine closed without a word, as some do when they do not know a request. */
+int uapi_ask(const struct uapi_place *place, const char *name, const void *request, size_t length, struct buf *answer, struct err *err);
+int engine_report_ask(const struct uapi_place *place, const char *name, struct engine_report *report, struct err *err); /* as engine_report_read */
+
 int uapi_list(const struct uapi_place *place, char ***names, size_t *count, struct err *err);
+extern const struct uapi_place uapi_system_place;
 int uapi_read(const struct uapi_place *place, const char *name, const char *salt, struct device *device, struct err *err);
 
 #endif
