@@ -4,6 +4,7 @@
 #define WGDECK_ENGINE_NOISE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "wgdeck/key.h"
