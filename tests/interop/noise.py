@@ -151,7 +151,8 @@ class Party:
         c = blake2s(CONSTRUCTION)
         h = blake2s(blake2s(c + IDENTIFIER) + self.remote)
         c, h = kdf(1, c, e_public), blake2s(h + e_public)
-        c, k = kdf(2, c, x25519(e, self.remote))
+        # With a point of small order the other end's DH is zero, which anyone knows.
+        c, k = kdf(2, c, ZERO if e_public in LOW_ORDER else x25519(e, self.remote))
         sealed_static = aead(k, 0, static or self.public, h)
         h = blake2s(h + sealed_static)
         c, k = kdf(2, c, x25519(self.private, self.remote))
@@ -199,8 +200,9 @@ class Party:
         e_public = ephemeral_public or public_of(e)
         local = struct.unpack("<I", os.urandom(4))[0] if local is None else local
         c, h = kdf(1, c, e_public), blake2s(h + e_public)
-        c = kdf(1, c, x25519(e, re))
-        c = kdf(1, c, x25519(e, static))
+        low = e_public in LOW_ORDER
+        c = kdf(1, c, ZERO if low else x25519(e, re))
+        c = kdf(1, c, ZERO if low else x25519(e, static))
         c, t, k = kdf(3, c, self.psk)
         h = blake2s(h + t)
         sealed = aead(k, 0, b"", h)
