@@ -1,5 +1,5 @@
 /* engine.h, "peers.c": tables of peers and sessions. With several threads: peers_threads_test.c. */
-#include "engine_stand_ins.h"
+#include "peers_world.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

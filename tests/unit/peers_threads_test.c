@@ -1,6 +1,6 @@
 /* The engine's tables while data threads look on: what they find is whole and was not freed. It says most under TSan, and under ASan, which sees a use of
  * what was given back to secret memory. */
-#include "engine_stand_ins.h"
+#include "peers_world.h"
 
 #include "wgdeck/clock.h"
 

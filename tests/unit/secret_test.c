@@ -61,7 +61,8 @@ static int child_of(void (*work)(struct secret_pool *, uint8_t *), struct secret
     if (child == 0) {
         signal(SIGSEGV, SIG_DFL);
         signal(SIGBUS, SIG_DFL);
-        freopen("/dev/null", "w", stderr);
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(99);
         work(pool, object);
         _exit(0);
     }

@@ -1,5 +1,5 @@
 /* trie.h: allowed IPs, against tables of cases and a slow reference; their speed and memory. */
-#include "engine_stand_ins.h"
+#include "peers_world.h"
 
 #include <arpa/inet.h>
 #include <time.h>

@@ -1,20 +1,12 @@
-/* Peers for tests of the engine's tables, and weak copies of what these tables call in other parts of the engine: the parts are tested by themselves, and
- * a test of a table needs neither sockets nor handshakes. */
-#ifndef WGDECK_ENGINE_STAND_INS_H
-#define WGDECK_ENGINE_STAND_INS_H
+/* Peers, endpoints and sessions for tests of the engine's tables. */
+#ifndef WGDECK_PEERS_WORLD_H
+#define WGDECK_PEERS_WORLD_H
 
 #include <arpa/inet.h>
 
 #include "unit.h"
 
 #include "engine/engine.h"
-
-void __attribute__((weak)) noise_static_prepare(struct noise_static *peer, const struct noise_identity *identity) { peer->usable = identity->set; }
-void __attribute__((weak)) mac_key_make(struct mac_key *key, const struct key *public_key) { memcpy(key->bytes, public_key->bytes, 32); }
-void __attribute__((weak)) cookie_key_make(struct mac_key *key, const struct key *public_key) { memcpy(key->bytes, public_key->bytes, 32); }
-void __attribute__((weak)) staged_drop(struct peer *peer) { (void)peer; }
-void __attribute__((weak)) timers_peer_removed(struct peer *peer) { (void)peer; }
-bool __attribute__((weak)) udp_endpoint_equal(const struct udp_endpoint *a, const struct udp_endpoint *b) { return !memcmp(a, b, sizeof *a); }
 
 /* These structs want whole cache lines. */
 static inline void *lines_alloc(size_t size)
@@ -26,7 +18,7 @@ static inline void *lines_alloc(size_t size)
     return memset(memory, 0, size);
 }
 
-/* Peers, endpoints and sessions by number, so that a torn one is known. */
+/* Each by its number, so that a torn one is known. */
 static inline struct key test_key(uint32_t number)
 {
     struct key key = {{1}};
