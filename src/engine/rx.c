@@ -305,13 +305,6 @@ static void take_data(struct rx *rx, uint8_t *bytes, size_t length, const struct
 
 /* --- handshakes: only checked for being meant for this node; control does the rest */
 
-static void kick_control(struct engine *engine)
-{
-    static const uint64_t one = 1;
-    if (!atomic_load(&engine->control_awake) && !atomic_exchange(&engine->control_awake, true) && engine->control_kick >= 0)
-        while (write(engine->control_kick, &one, sizeof one) < 0 && errno == EINTR) {}
-}
-
 static bool queue_put(struct handshake_queue *queue, const uint8_t *bytes, size_t length, const struct udp_endpoint *from)
 {
     bool room;
@@ -333,7 +326,7 @@ static void take_handshake(struct rx *rx, const uint8_t *bytes, size_t length, c
     if (bytes[0] != MESSAGE_COOKIE && !(engine_mac1_key(rx->engine, &key) && mac1_is_good(&key, bytes, length)))
         TALLY_ADD(rx->tally, bad_mac1, 1);
     else if (queue_put(rx->engine->handshakes, bytes, length, from))
-        kick_control(rx->engine);
+        engine_wake(rx->engine);
     else
         TALLY_ADD(rx->tally, handshake_overflow, 1);
 }
