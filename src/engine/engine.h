@@ -238,6 +238,7 @@ bool keypair_confirm(struct keypair *keypair);
 struct tx *tx_new(struct engine *engine, unsigned queue, unsigned reader, struct worker_tally *tally);
 void tx_free(struct tx *tx);
 void *tx_thread(void *worker);                                /* TUN to UDP, until engine->stopping */
+void tx_drain(struct tx *tx);                                 /* all that the TUN has now; for the thread and tests */
 /* Control thread, with engine->control_tx: what waited for a session goes out (or is dropped and counted when there is no usable one: then false). */
 bool tx_send_staged(struct tx *tx, struct peer *peer);
 bool tx_send_keepalive(struct tx *tx, struct peer *peer);     /* an empty packet under the current key; false: no usable key or endpoint */

@@ -258,8 +258,7 @@ static bool take_packet(struct tx *tx)
 
 /* --- the thread */
 
-/* All that the TUN has now. */
-static void drain_tun(struct tx *tx)
+void tx_drain(struct tx *tx)
 {
     bool more = true;
     while (more) {
@@ -289,7 +288,7 @@ void *tx_thread(void *argument)
         if (wanted[1].revents & (POLLERR | POLLNVAL)) /* the device is gone: control sees it and ends this */
             wanted[1].fd = -1;
         else if (wanted[1].revents)
-            drain_tun(tx);
+            tx_drain(tx);
     }
     tx_free(tx);
     return NULL;

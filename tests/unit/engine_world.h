@@ -68,7 +68,7 @@ static inline struct world *world_new(bool vnet, bool offload)
     assert_int_equal(engine_begin(engine, "test0", &err), 0);
     engine->seal = seal_choose(NULL, &err);
     assert_non_null(engine->seal);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
     for (int i = 0; i < 2; i++)
         setsockopt(pair[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
     for (unsigned i = 0; i < TUN_QUEUES; i++)
