@@ -38,6 +38,14 @@ static uint32_t little_endian(const uint8_t bytes[static 4])
     return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
 }
 
+/* For LOG_LEVEL=verbose: few lines a handshake. */
+static void say(const struct peer *peer, const char *what)
+{
+    char key[KEY_TEXT_SIZE];
+    key_text(&peer->noise.public_key, key);
+    log_verbose("%s: peer %s: %s", peer->engine->name, key, what);
+}
+
 /* --- what a peer is told about its traffic */
 
 static void note_sent(struct peer *peer, int64_t now)
@@ -129,6 +137,7 @@ static void send_initiation(struct peer *peer, int64_t now)
     macs_write(&peer->cookie, &peer->mac1_key, now, &message, sizeof message);
     note_sent(peer, now);
     tx_send_message(engine, peer, NULL, &message, sizeof message);
+    say(peer, peer->handshake_tries > 1 ? "no answer; sent another initiation" : "sent an initiation");
 }
 
 /* What waits would wait for ever, and keep memory from peers that can be reached. */
@@ -177,7 +186,9 @@ static void serve_response(struct engine *engine, const struct handshake_message
     if (noise_response_consume(message, &handshake, &peer->noise, engine->identity, &keys)) {
         TALLY_ADD(&engine->control_tally, bad_response, 1);
         PEER_TALLY(peer, bad_handshake);
+        say(peer, "a response did not decrypt; does the preshared key differ?");
     } else {
+        say(peer, "received a response; the session is made");
         series_ends(peer);
         peer_endpoint_set(peer, &from->from);
         note_received(peer, from, now);
@@ -247,6 +258,7 @@ static void serve_initiation(struct engine *engine, const struct handshake_messa
     struct noise_incoming incoming;
     struct peer *peer = open_initiation(engine, from, &incoming, now);
     if (peer) {
+        say(peer, "received an initiation; sends a response");
         memcpy(peer->latest_timestamp, incoming.timestamp, TAI64N_SIZE);
         peer->latest_initiation = now;
         peer_endpoint_set(peer, &from->from);
