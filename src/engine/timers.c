@@ -10,8 +10,8 @@
 /* What came to nothing (no memory in the socket, a link that is down) is not tried again sooner. */
 #define AGAIN CLOCK_SECOND
 
-/* One call fires so many, at 100 us each if all begin a handshake; timers_next says that more are due. */
-enum { RUN_PEERS = 100 };
+/* One call fires so many, at 80 us each if all begin a handshake; timers_next says that more are due. */
+enum { RUN_PEERS = 50 };
 
 /* --- the decision */
 
