@@ -32,7 +32,7 @@ def basic(**options):
             iperf(one, two, address, "-u", "-b", "0", "-n", "10M")
             iperf(two, one, {two.address: one.address, two.address6: one.address6}[address], "-n", "20M")
         for streams in (4, 5, 50):
-            iperf(one, two, two.address, "-P", streams, "-n", "1M")
+            iperf(one, two, two.address, "-P", streams, "-n", "20M")
         assert one.alive() and two.alive()
 
 
@@ -203,14 +203,14 @@ def test_12_nat():
         if done.returncode:
             raise Skip("no NAT in this kernel: " + done.stdout.splitlines()[0])
         w["nat"].sysctl(net__netfilter__nf_conntrack_udp_timeout=2, net__netfilter__nf_conntrack_udp_timeout_stream=2)
-        one = w.engine("inner", "wg1").configure(1)
-        two = w.engine("outer", "wg2").configure(2)
+        one = w.engine("inner", "wg1").configure(51821)
+        two = w.engine("outer", "wg2").configure(51822)
         one.address, two.address = "10.9.0.1", "10.9.0.2"
-        one.peer(two.public, "10.9.0.2/32", "192.0.2.2:2").up("10.9.0.1/24")
+        one.peer(two.public, "10.9.0.2/32", "192.0.2.2:51822").up("10.9.0.1/24")
         two.peer(one.public, "10.9.0.1/32").up("10.9.0.2/24")
         w.ping(one, two)
         learned = two.row(one)["endpoint"]
-        assert learned.startswith("192.0.2.1:") and learned != "192.0.2.1:1", learned
+        assert learned.startswith("192.0.2.1:") and learned != "192.0.2.1:51821", learned
         time.sleep(3.5)
         w.deaf(two, one)
         one.set("peer", b64(two.public), "persistent-keepalive", 1)
