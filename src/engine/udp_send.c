@@ -14,11 +14,8 @@ bool udp_can_segment(const struct udp_sockets *sockets, int family)
 
 /* Lengths are exact and the bytes zeroed: some kernels refuse what is left over. */
 struct send_control {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint16_t))];
-    };
     size_t length;
+    _Alignas(struct cmsghdr) char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint16_t))];
 };
 
 static void add_control(struct send_control *control, int level, int type, const void *data, size_t length)
