@@ -9,7 +9,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-/* One's-complement sum of LENGTH bytes added to SUM, not folded; any alignment. Vectorised where the CPU can. */
+/* One's-complement sum of LENGTH bytes added to SUM, not folded; any alignment. Vectorised where the CPU can.
+ * A carry out of 64 bits is kept here, but not by a plain +: fold before adding to the result. */
 uint64_t checksum_add(const void *bytes, size_t length, uint64_t sum);
 uint16_t checksum_fold(uint64_t sum); /* not complemented */
 

@@ -102,9 +102,9 @@ static void make_template(struct segments *segments, const uint8_t *packet)
         memset(ip + IP4_CHECKSUM, 0, 2);
         state->ip_sum = checksum_add(ip, state->transport, 0);
     }
-    uint64_t pseudo = v6 ? checksum_add(ip + IP6_ADDRESSES, 32, 0) : checksum_add(ip + IP4_ADDRESSES, 8, 0);
+    uint64_t pseudo = checksum_fold(v6 ? checksum_add(ip + IP6_ADDRESSES, 32, 0) : checksum_add(ip + IP4_ADDRESSES, 8, 0));
     pseudo += sum16(udp ? PROTOCOL_UDP : PROTOCOL_TCP);
-    state->transport_sum = checksum_fold(checksum_add(transport, segments->header - state->transport, checksum_fold(pseudo)));
+    state->transport_sum = checksum_fold(checksum_add(transport, segments->header - state->transport, pseudo));
     state->ip_sum = checksum_fold(state->ip_sum);
 }
 
