@@ -29,6 +29,7 @@
     X(wrong_source, "decrypted packets from an inner address that is not the sender's")             \
     X(no_route, "packets to an address that no row allows")                                         \
     X(no_endpoint, "packets to a peer whose endpoint is not known")                                 \
+    X(looped, "own datagrams that a route sent into the tunnel to the very peer they are for")      \
     X(staged_overflow, "packets dropped because too many waited for a handshake")                   \
     X(handshake_overflow, "handshake messages dropped because too many waited")                     \
     X(handshake_limited, "handshake messages dropped by the rate limit of their address")           \

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@
 
 #define LOOK_INTERVAL 1.0    /* seconds: the device, where no message tells of it */
 #define RECLAIM_SOON 0.05
-enum { EVENTS_A_TURN = 64 };
+enum { EVENTS_A_TURN = 64, MANY_ROWS = 4096 };
 
 struct loop {
     struct engine *engine;
@@ -32,6 +33,7 @@ struct loop {
     ev_timer look, reclaim;
     struct peer *pending;       /* taken from the inbox, not served yet */
     int64_t armed;              /* what the wheel's timer is set to */
+    size_t most_rows;           /* of the trie, since memory was last given back */
     bool ends, port_refused;
 };
 
@@ -109,11 +111,22 @@ static void on_tun(struct ev_loop *events, ev_io *io, int what)
     look(io->data);
 }
 
+/* Free small pieces stay with the process until it is told; that pays only where many rows have gone. */
+static void give_memory_back(struct loop *loop)
+{
+    const size_t rows = loop->engine->trie.nodes;
+    if (loop->most_rows < MANY_ROWS || rows > loop->most_rows / 2)
+        return;
+    malloc_trim(0);
+    loop->most_rows = rows;
+}
+
 static void on_look(struct ev_loop *events, ev_timer *timer, int what)
 {
     (void)events;
     (void)what;
     look(timer->data);
+    give_memory_back(timer->data);
 }
 
 static void on_reclaim(struct ev_loop *events, ev_timer *timer, int what)
@@ -283,6 +296,8 @@ static bool turn(struct loop *loop)
         ev_timer_set(&loop->reclaim, RECLAIM_SOON, 0.);
         ev_timer_start(loop->events, &loop->reclaim);
     }
+    if (engine->trie.nodes > loop->most_rows)
+        loop->most_rows = engine->trie.nodes;
     arm_wheel(loop);
     return more;
 }

@@ -170,12 +170,24 @@ static void set_offloads(struct tun *tun, bool offload, bool uso)
         (void)ioctl(descriptor, TUNSETOFFLOAD, 0ul);
 }
 
+/* The kernel takes control characters; people and their terminals don't. */
+static bool is_printable(const char *name)
+{
+    while (*name > ' ' && *name < 0x7f)
+        name++;
+    return !*name;
+}
+
 static int make(struct tun *tun, const char *name, unsigned queues, bool offload, struct err *err)
 {
     struct ifreq ifr = {0};
     if (!*name || strlen(name) >= IFNAMSIZ) {
         errno = ENAMETOOLONG;
         return err_set(err, "\"%s\" is no name for an interface: 1 to %d characters", name, IFNAMSIZ - 1);
+    }
+    if (!is_printable(name)) {
+        errno = EINVAL;
+        return err_set(err, "this is no name for an interface: only letters, digits and signs of ASCII, no spaces");
     }
     memcpy(tun->name, name, strlen(name) + 1);
     tun->queues = queues < 1 ? 1 : queues > TUN_QUEUES ? TUN_QUEUES : queues;

@@ -224,6 +224,22 @@ static void packet_to_peer(struct tx *tx, struct peer *peer, const struct virtio
     want_handshake(peer, tx->now);
 }
 
+/* Whether PACKET is a datagram of this engine to PEER itself: a route sends its endpoint into the tunnel. Sealed again it would come back for ever. */
+static bool is_looped(const struct tx *tx, const struct peer *peer, const uint8_t *packet, size_t length)
+{
+    const bool v4 = packet[0] >> 4 == 4;
+    const size_t at = v4 ? (packet[0] & 15u) * 4u : 40;
+    const uint8_t *udp = packet + at;
+    const uint16_t port = htons(tx->sockets->port);
+    struct udp_endpoint endpoint;
+    if (packet[v4 ? 9 : 6] != IPPROTO_UDP || length < at + 8 || memcmp(udp, &port, 2) != 0)
+        return false;
+    peer_endpoint_get(peer, &endpoint);
+    if (v4)
+        return endpoint.to.plain.sa_family == AF_INET && !memcmp(udp + 2, &endpoint.to.v4.sin_port, 2) && !memcmp(packet + 16, &endpoint.to.v4.sin_addr, 4);
+    return endpoint.to.plain.sa_family == AF_INET6 && !memcmp(udp + 2, &endpoint.to.v6.sin6_port, 2) && !memcmp(packet + 24, &endpoint.to.v6.sin6_addr, 16);
+}
+
 static struct peer *route(const struct engine *engine, const uint8_t *packet, size_t length)
 {
     if (length >= 20 && packet[0] >> 4 == 4)
@@ -249,10 +265,12 @@ static bool take_packet(struct tx *tx)
     if (length <= 0 || !tx->sockets)
         return true;
     peer = route(tx->engine, tx->packet, (size_t)length);
-    if (peer)
-        packet_to_peer(tx, peer, &header, tx->packet, (size_t)length);
-    else
+    if (!peer)
         TALLY_ADD(tx->tally, no_route, 1);
+    else if (is_looped(tx, peer, tx->packet, (size_t)length))
+        TALLY_ADD(tx->tally, looped, 1);
+    else
+        packet_to_peer(tx, peer, &header, tx->packet, (size_t)length);
     return true;
 }
 

@@ -179,9 +179,10 @@ def test_11_routing_loop():
         time.sleep(2)
         sent = one.row(two)["tx"] - before
         print(f"{sent} bytes")
-        assert one.alive() and used(one) - cpu < 1.5 * 3, "it spins"
+        assert one.alive() and used(one) - cpu < (1 if IS_OURS else 5), "it spins"
         if IS_OURS:
-            assert sent < 70000 * 10, f"{sent} bytes in a loop of 10 pings"
+            assert sent < 70000, f"{sent} bytes in a loop of 10 pings"
+            assert one.counters()["looped"] >= 10
 
 
 def used(engine):
@@ -357,9 +358,8 @@ def test_18_130560_allowed_ips():
         assert len(e.wg("show", "wg1", "allowed-ips").split()) == 198
         if IS_OURS:
             e.set("peer", key, "remove")
-            left = e.memory()
-            print(f"{many} KB with 130,560 rows, {left} KB without")
-            assert left < many / 2 or many < 15000, "rows that are gone keep their memory"
+            print(f"{many} KB with 130,560 rows")
+            until(lambda: e.memory() < many - 10000, 4, "rows that are gone give their memory back")
 
 
 def test_19_minus_removes_an_allowed_ip():

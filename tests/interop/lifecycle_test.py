@@ -185,7 +185,7 @@ def test_name_of_something_else():
 def test_bad_names():
     only_ours()
     with World("a") as w:
-        for name in ("a" * 16, "a" * 200, "", ".", "..", "../x", "a/b", "a b", "a\nb", "\x1b[31mx", "a:b", "wg%d"):
+        for name in ("a" * 16, "a" * 200, "", ".", "..", "../x", "a/b", "a b", "a\nb", "\x1b[31mx", "a:b", "w\x7fg"):
             e = w.raw_engine("a", "bad", arguments=["-f", name])
             pathlib.Path(e.log_path).unlink(missing_ok=True)
             text = refused(e, "name|interface|usage")
