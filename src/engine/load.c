@@ -1,6 +1,6 @@
 /* Which handshake messages are served, in a flood. Control thread.
  *
- * An initiation costs one DH (35 us) before it shows who sent it, and 200 us in all when it is a peer's; a cookie reply costs 6 us. A peer that gets a cookie
+ * An initiation costs one DH (40 us) before it shows who sent it, and 130 us in all when it is a peer's; a cookie reply costs 6 us. A peer that gets a cookie
  * comes back only after five seconds, so a cookie is what somebody gets who cannot be served, and nobody who can be served is asked for one.
  *
  * Each turn takes all that the RX threads put into the queue and sorts it, for about 1 us a message, into four lanes:
@@ -8,9 +8,9 @@
  *   proved  those with a good mac2: the source showed that it receives there;
  *   fresh   from an address that has not used up its rate (20 a second, 5 at once, an IPv4 address or an IPv6 /64);
  *   excess  the rest: a flood from one place, or an office behind one address.
- * The lanes take turns in the shares below, so none can starve another: invented sources fill fresh, a spoofed source fills known only at the rate of that one
+ * The lanes take turns by the rules below, so none can starve another: invented sources fill fresh, a spoofed source fills known only at the rate of that one
  * address and then falls to excess, and who proved its address has a rate of its own that nobody else can use up. A full lane keeps a random choice of
- * what came. Fresh and excess are served as fast as the budgets below allow; beyond them, and from a full lane, the sender gets a cookie (bounded too).
+ * what came. Each is served as fast as its budget below allows; beyond that, and from a full lane, the sender gets a cookie (bounded too).
  *
  * Whoever is refused puts the node under load for the next second. Then, as in the kernel's engine, the rate of a proved address is binding. */
 #include "protocol.h"
@@ -25,22 +25,30 @@
 enum lane_name { KNOWN, PROVED, FRESH, EXCESS, LANES };
 enum {
     LANE_SLOTS = 256,
-    TURN_MESSAGES = 64,  /* served in one turn: 2 ms of strangers, 13 ms of peers */
+    TURN_MESSAGES = 64,  /* served in one turn: 3 ms of strangers, 8 ms of peers */
     CALM = 16,           /* so few at once need not be told apart by where peers are */
 };
-static const unsigned shares[LANES] = {[KNOWN] = 4, [PROVED] = 4, [FRESH] = 2, [EXCESS] = 1};
+
+/* How many of a lane are served before the next has its turn; and its budget: so many a second, and at once. Together they are a core's worth at the most, and
+ * strangers from few places 2 % of one; where the core is wanted elsewhere, the scheduler gives less. */
+static const struct {
+    unsigned share, burst;
+    int64_t interval;
+} rules[LANES] = {
+    [KNOWN] = {4, 2048, CLOCK_SECOND / 10000},
+    [PROVED] = {4, 1024, CLOCK_SECOND / 5000},
+    [FRESH] = {2, 2048, CLOCK_SECOND / 10000},
+    [EXCESS] = {1, 256, CLOCK_SECOND / 500},
+};
+#define COOKIE_INTERVAL (CLOCK_SECOND / 10000)
+#define COOKIE_BURST 2048
 
 #define LOAD_TIME CLOCK_SECOND
 #define KNOWN_LIFE CLOCK_SECOND
 
-/* Budgets, so many a second and at once. Fresh: a third of a core at the most, and the scheduler gives it less when the core is wanted elsewhere. */
-static const struct budget { int64_t interval; unsigned burst; }
-    fresh_budget = {CLOCK_SECOND / 10000, 2048},
-    excess_budget = {CLOCK_SECOND / 500, 256},
-    cookie_budget = {CLOCK_SECOND / 10000, 2048};
-
 struct lane {
     unsigned count;
+    int64_t ready; /* the pace of its budget */
     struct handshake_message messages[LANE_SLOTS];
 };
 
@@ -55,7 +63,7 @@ struct load {
     struct limiter *limiter;
     struct cookie_secret secret, previous; /* a cookie stays good until the secret after its own is over: at least 120 s */
     int64_t until;                         /* under load */
-    int64_t fresh_ready, excess_ready, cookie_ready;
+    int64_t cookie_ready;
     uint64_t random;
     struct known known;
     struct lane lanes[LANES];
@@ -197,7 +205,7 @@ static void refuse(struct engine *engine, const struct handshake_message *messag
     struct message_cookie reply;
     uint8_t cookie[COOKIE_SIZE];
     load->until = now + LOAD_TIME;
-    if (!pace_take(&load->cookie_ready, cookie_budget.interval, cookie_budget.burst, now)) {
+    if (!pace_take(&load->cookie_ready, COOKIE_INTERVAL, COOKIE_BURST, now)) {
         TALLY_ADD(&engine->control_tally, handshake_overflow, 1);
         return;
     }
@@ -278,15 +286,6 @@ static void put(struct engine *engine, const struct handshake_message *message, 
         lane->messages[at] = *message;
 }
 
-static bool within_budget(struct load *load, enum lane_name name, int64_t now)
-{
-    if (name == FRESH)
-        return pace_take(&load->fresh_ready, fresh_budget.interval, fresh_budget.burst, now);
-    if (name == EXCESS)
-        return pace_take(&load->excess_ready, excess_budget.interval, excess_budget.burst, now);
-    return true;
-}
-
 /* One of the lane, at random: when not all can be served, the order in which they came is the attacker's. True: it was served, not refused. */
 static bool serve_one(struct engine *engine, enum lane_name name, int64_t now)
 {
@@ -295,7 +294,7 @@ static bool serve_one(struct engine *engine, enum lane_name name, int64_t now)
     unsigned at = random_below(load, lane->count);
     struct handshake_message message = lane->messages[at];
     lane->messages[at] = lane->messages[--lane->count];
-    if (within_budget(load, name, now)) {
+    if (pace_take(&lane->ready, rules[name].interval, rules[name].burst, now)) {
         protocol_serve(engine, &message, now);
         return true;
     }
@@ -310,7 +309,7 @@ static void serve_lanes(struct engine *engine, unsigned limit, int64_t now)
     unsigned served = 0;
     while (served < limit && load_waiting(load))
         for (unsigned name = 0; name < LANES; name++)
-            for (unsigned share = shares[name]; share && load->lanes[name].count; share--)
+            for (unsigned share = rules[name].share; share && load->lanes[name].count; share--)
                 served += serve_one(engine, (enum lane_name)name, now);
 }
 
