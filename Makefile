@@ -97,7 +97,7 @@ endif
 $(BUILD)/obj/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(SAY) CC $<
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(if $(filter src/wg/% src/mesh/% src/node/% src/ssh/%,$<),$(WARN_OUTSIDE)) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(if $(filter src/wg/% src/mesh/% src/node/% src/ssh/% src/engine/%,$<),$(WARN_OUTSIDE)) -MMD -MP -c -o $@ $<
 
 $(LIBRARY): $(filter-out $(BUILD)/obj/cmd/main.o,$(OBJECTS))
 	$(SAY) AR $@
