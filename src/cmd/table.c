@@ -13,6 +13,8 @@ const struct cmd *const cmd_table[] = {
     &cmd_record,
     &cmd_replay,
     &cmd_show,
+    &cmd_up,
+    &cmd_down,
     &cmd_engine,
     &cmd_genkey,
     &cmd_pubkey,
@@ -24,5 +26,5 @@ const struct cmd *const cmd_table[] = {
 };
 
 const char *const cmd_planned[] = {
-    "init", "add", "remove", "set", "plan", "apply", "rotate", "fix", "export", "import", "invite", "join", "up", "down", NULL,
+    "init", "add", "remove", "set", "plan", "apply", "rotate", "fix", "export", "import", "invite", "join", NULL,
 };
