@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "engine.h"
@@ -14,6 +13,7 @@
 
 #define TRAINS 64
 #define TUN_BYTES (66 * 1024)        /* the largest super-packet, and room for padding */
+#define TUN_FRONT 64                 /* room before it for the virtio header, so that one read takes both and the packet is aligned */
 #define TRAIN_SPACE (128 * 1024)
 #define TRAIN_ENOUGH (32 * 1024)     /* sealed and waiting: sent while it is in the cache */
 #define HEADER sizeof(struct message_data)
@@ -31,7 +31,7 @@ struct tx {
     int64_t now;
     void *seal;
     struct udp_sockets *sockets;    /* while online */
-    uint8_t *packet;                /* TUN_BYTES: what was read */
+    uint8_t *packet;                /* TUN_BYTES after TUN_FRONT: what was read */
     uint8_t *space;                 /* TRAIN_SPACE: what is to be sent */
     size_t used;
     size_t count;                   /* trains */
@@ -49,7 +49,7 @@ struct tx *tx_new(struct engine *engine, unsigned queue, unsigned reader, struct
     tx->reader = reader;
     tx->tally = tally;
     tx->seal = engine->seal->context_new();
-    tx->packet = mem_alloc(1, TUN_BYTES);
+    tx->packet = (uint8_t *)mem_alloc(1, TUN_FRONT + TUN_BYTES) + TUN_FRONT;
     tx->space = mem_alloc(1, TRAIN_SPACE);
     return tx;
 }
@@ -59,7 +59,7 @@ void tx_free(struct tx *tx)
     if (!tx)
         return;
     tx->engine->seal->context_free(tx->seal);
-    free(tx->packet);
+    free(tx->packet - TUN_FRONT);
     free(tx->space);
     free(tx);
 }
@@ -253,17 +253,15 @@ static struct peer *route(const struct engine *engine, const uint8_t *packet, si
 static bool take_packet(struct tx *tx)
 {
     struct virtio_net_hdr header = {0};
-    const bool vnet = atomic_load_explicit(&tx->engine->tun.vnet, memory_order_relaxed);
-    const struct iovec parts[2] = {{&header, sizeof header}, {tx->packet, TUN_BYTES - PADDING}};
-    const int descriptor = tx->engine->tun.descriptors[tx->queue];
-    ssize_t length = vnet ? readv(descriptor, parts, 2) : read(descriptor, tx->packet, TUN_BYTES - PADDING);
+    const size_t front = atomic_load_explicit(&tx->engine->tun.vnet, memory_order_relaxed) ? sizeof header : 0;
+    ssize_t length = read(tx->engine->tun.descriptors[tx->queue], tx->packet - front, front + TUN_BYTES - PADDING);
     struct peer *peer;
     if (length < 0)
         return errno == EINTR;
-    if (vnet)
-        length -= (ssize_t)sizeof header;
+    length -= (ssize_t)front;
     if (length <= 0 || !tx->sockets)
         return true;
+    memcpy(&header, tx->packet - front, front);
     peer = route(tx->engine, tx->packet, (size_t)length);
     if (!peer)
         TALLY_ADD(tx->tally, no_route, 1);
