@@ -40,17 +40,23 @@ struct context {
 #endif
 #define EACH(group) UNROLL for (unsigned group = 0; group < groups; group++)
 
+/* As instructions, because gcc moves what it may move until there are not enough registers. */
+#define ADD(x, y) __asm__("vpaddd %1, %0, %0" : "+v"(x) : "v"(y))
+#define XOR(x, y) __asm__("vpxord %1, %0, %0" : "+v"(x) : "v"(y))
+#define ROTATE(x, bits) __asm__("vprold %1, %0, %0" : "+v"(x) : "i"(bits))
+#define SHUFFLE(x, order) __asm__("vpshufd %1, %0, %0" : "+v"(x) : "i"(order))
+
 /* x += y; z = (z ^ x) <<< bits: a quarter of the quarter round, in all groups. */
-#define STEP(x, y, z, bits)                              \
-    EACH(i) x[i] = _mm512_add_epi32(x[i], y[i]);         \
-    EACH(i) z[i] = _mm512_xor_si512(z[i], x[i]);         \
-    EACH(i) z[i] = _mm512_rol_epi32(z[i], bits);
+#define STEP(x, y, z, bits)      \
+    EACH(i) ADD(x[i], y[i]);     \
+    EACH(i) XOR(z[i], x[i]);     \
+    EACH(i) ROTATE(z[i], bits);
 #define QUARTER_ROUNDS(a, b, c, d) STEP(a, b, d, 16) STEP(c, d, b, 12) STEP(a, b, d, 8) STEP(c, d, b, 7)
 /* The rows are turned so that diagonals stand in columns. b stays: it is the last to be ready. */
-#define TURN(a, c, d, by_a, by_c)                              \
-    EACH(i) a[i] = _mm512_shuffle_epi32(a[i], by_a);           \
-    EACH(i) d[i] = _mm512_shuffle_epi32(d[i], _MM_PERM_BADC);  \
-    EACH(i) c[i] = _mm512_shuffle_epi32(c[i], by_c);
+#define TURN(a, c, d, by_a, by_c)          \
+    EACH(i) SHUFFLE(a[i], by_a);           \
+    EACH(i) SHUFFLE(d[i], _MM_PERM_BADC);  \
+    EACH(i) SHUFFLE(c[i], by_c);
 
 TARGET static inline __m512i block_numbers(unsigned group)
 {
