@@ -321,13 +321,11 @@ class World:
         run = lambda *c: subprocess.run(c, check=True, stdout=subprocess.DEVNULL)      # noqa: E731
         run("mount", "--make-rprivate", "/")
         run("mount", "-t", "tmpfs", "tmpfs", "/run")
-        for state in ("/var/lib/wgdeck",):
-            if os.path.isdir(state):
-                run("mount", "-t", "tmpfs", "tmpfs", state)
-        for folder in ("netns", "logs", "bin"):
+        for folder in ("netns", "logs", "bin", "state"):
             os.mkdir(f"/run/{folder}")
         os.symlink(PROGRAM, "/run/bin/wgdeck-engine")
         os.environ["PATH"] = "/run/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        os.environ["STATE_DIRECTORY"] = "/run/state"
         os.environ.pop("WG_PROCESS_FOREGROUND", None)
         if IS_OURS and OURS == ["wgdeck-engine"] and not os.access(PROGRAM, os.X_OK):
             raise Failed(f"{PROGRAM} is not built")
