@@ -10,6 +10,7 @@
 
 #include "wgdeck/buf.h"
 #include "wgdeck/device.h"
+#include "wgdeck/engine_counters.h"
 #include "wgdeck/err.h"
 #include "wgdeck/json.h"
 
@@ -84,6 +85,17 @@ enum observed_failure {
     FAILED_AFTER_LOGIN,      /* logged in; what ran there failed or hung */
 };
 
+/* What an engine of wgdeck dropped, and who knocked (engine_counters.h). */
+struct observed_engine {
+    char name[IFNAMSIZ];          /* of its interface */
+    struct engine_counters counters;
+    char *features;               /* words; owned; may be NULL */
+    struct engine_peer_counters *peers;  /* those with a count, sorted by key; owned */
+    size_t peer_count;
+    struct engine_stranger *strangers;   /* sorted by key; owned */
+    size_t stranger_count;
+};
+
 struct observation {
     uint64_t serial;              /* the deck's, in no JSON: grows whenever anything but counters, handshakes and times differs from the
                                    * reading before in this place; kept by observation_merge and observation_replace */
@@ -104,6 +116,8 @@ struct observation {
     size_t skipped_count;
     struct device *devices;       /* running WireGuard interfaces; owned */
     size_t device_count;
+    struct observed_engine *engines; /* of devices that are ENGINE_EMBEDDED; owned */
+    size_t engine_count;
     char **dead_sockets;          /* names of interfaces with a UAPI socket that nothing answers, or a row of processes gone; owned */
     size_t dead_socket_count;
     struct observed_config *configs;
@@ -137,6 +151,7 @@ void observation_sort(struct observation *observation);
 bool observation_equal(const struct observation *a, const struct observation *b, bool with_deck_fields); /* both in order */
 /* The device to judge by: the one named NAME if given, else the only or the first one; NULL if none. */
 const struct device *observation_device(const struct observation *observation, const char *name);
+const struct observed_engine *observation_engine(const struct observation *observation, const char *name); /* or NULL */
 const struct observed_link *observation_link(const struct observation *observation, const char *name);
 const struct observed_config *observation_config(const struct observation *observation, const char *interface);
 /* The saved interface with its rows, wherever these are kept; of a row only key, endpoint, keepalive, preshared key and prefixes are saved. */

@@ -6,6 +6,7 @@
 
 #include "columns.h"
 #include "commands.h"
+#include "counters_show.h"
 #include "options.h"
 #include "wgdeck/clock.h"
 #include "wgdeck/device.h"
@@ -16,6 +17,7 @@
 
 static const struct cmd_option show_options[] = {
     {.name = "json", .help = "as JSON"},
+    {.name = "counters", .help = "what this program's own engine dropped and why, and who knocked without a row"},
     {0},
 };
 
@@ -124,6 +126,13 @@ static void add_device(struct buf *buf, const struct device *device, const struc
         add_peer(buf, &device->peers[i], terminal);
 }
 
+static void add_device_and_counters(struct buf *buf, const struct device *device, const struct terminal *terminal, bool counters, bool *failed)
+{
+    add_device(buf, device, terminal);
+    if (counters && !counters_add(buf, device, terminal))
+        *failed = true;
+}
+
 static void peer_to_json(const struct device_peer *peer, struct json *json)
 {
     char text[PREFIX_TEXT_SIZE > ENDPOINT_TEXT_SIZE ? PREFIX_TEXT_SIZE : ENDPOINT_TEXT_SIZE], key[KEY_TEXT_SIZE];
@@ -149,7 +158,7 @@ static void peer_to_json(const struct device_peer *peer, struct json *json)
     json_object_end(json);
 }
 
-static void add_json(struct buf *buf, const struct shown *shown)
+static void add_json(struct buf *buf, bool counters, struct shown *shown)
 {
     struct json json = json_begin(buf);
     json_object(&json, NULL);
@@ -169,6 +178,8 @@ static void add_json(struct buf *buf, const struct shown *shown)
         for (size_t i = 0; i < device->peer_count; i++)
             peer_to_json(&device->peers[i], &json);
         json_list_end(&json);
+        if (counters && !counters_to_json(device, &json))
+            shown->failed = true;
         json_object_end(&json);
     }
     json_list_end(&json);
@@ -186,16 +197,17 @@ static int explain_missing(const char *name, const struct shown *shown)
     return CMD_FAILED;
 }
 
-static int print_shown(const struct options *options, const struct shown *shown)
+static int print_shown(const struct options *options, struct shown *shown)
 {
     struct terminal terminal = terminal_of(STDOUT_FILENO, &options->globals);
     struct buf text = BUF_EMPTY;
+    bool counters = options_given(options, "counters");
     if (options_given(options, "json"))
-        add_json(&text, shown);
+        add_json(&text, counters, shown);
     else
         for (size_t i = 0; i < shown->count; i++) {
             buf_add_text(&text, i ? "\n" : "");
-            add_device(&text, &shown->devices[i], &terminal);
+            add_device_and_counters(&text, &shown->devices[i], &terminal, counters, &shown->failed);
         }
     fwrite(buf_text(&text), 1, text.length, stdout);
     buf_free(&text);
@@ -226,7 +238,10 @@ const struct cmd cmd_show = {
     .name = "show",
     .arguments = "[IF]",
     .summary = "the WireGuard interfaces of this machine",
-    .description = "As wg show, for machines without wireguard-tools. Reads the kernel's interfaces and those of userspace engines. Secrets are never shown. Needs root.",
+    .description = "As wg show, for machines without wireguard-tools. Reads the kernel's interfaces and those of userspace engines. Secrets are never shown. Needs root.\n\n"
+                   "With --counters also what this program's own engine (wgdeck engine) dropped, which others drop without a word: counts other than 0 with their meaning, "
+                   "those of single peers, and keys that asked for a handshake and have no row here, with the address they came from. What a stranger says of its "
+                   "key is not proved.",
     .options = show_options,
     .run = run,
 };

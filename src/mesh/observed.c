@@ -87,6 +87,14 @@ const struct device *observation_device(const struct observation *observation, c
     return !name && observation->device_count ? &observation->devices[0] : NULL;
 }
 
+const struct observed_engine *observation_engine(const struct observation *observation, const char *name)
+{
+    for (size_t i = 0; i < observation->engine_count; i++)
+        if (strcmp(observation->engines[i].name, name) == 0)
+            return &observation->engines[i];
+    return NULL;
+}
+
 const struct observed_link *observation_link(const struct observation *observation, const char *name)
 {
     for (size_t i = 0; i < observation->link_count; i++)

@@ -34,6 +34,14 @@ static void hide_device(const struct hiding *hiding, struct device *device)
     }
 }
 
+static void hide_engine(const struct hiding *hiding, struct observed_engine *engine)
+{
+    for (size_t i = 0; i < engine->peer_count; i++)
+        hide_key(hiding, &engine->peers[i].public_key);
+    for (size_t i = 0; i < engine->stranger_count; i++)
+        hide_key(hiding, &engine->strangers[i].public_key);
+}
+
 void observation_hide_keys(struct observation *observation, const char *salt)
 {
     observation_unpack(observation);
@@ -41,6 +49,8 @@ void observation_hide_keys(struct observation *observation, const char *salt)
     crypto_generichash(hiding.secret, sizeof hiding.secret, (const unsigned char *)salt, strlen(salt), NULL, 0);
     for (size_t i = 0; i < observation->device_count; i++)
         hide_device(&hiding, &observation->devices[i]);
+    for (size_t i = 0; i < observation->engine_count; i++)
+        hide_engine(&hiding, &observation->engines[i]);
     for (size_t i = 0; i < observation->config_count; i++)
         hide_device(&hiding, &observation->configs[i].device);
     sodium_memzero(&hiding, sizeof hiding);

@@ -93,6 +93,39 @@ static const struct shape table_route_shape = {
     "a table's route", sizeof(struct observed_table_route), table_route_fields, COUNT_OF(table_route_fields), 4, false,
 };
 
+/* Counters of an engine: all of them count, none is a setting. */
+#define COUNT_ROW(name, words) {#name, FIELD_U64, AT(struct observed_engine, counters.name), .counts = true},
+#define PEER_COUNT_ROW(name, words) {#name, FIELD_U64, AT(struct engine_peer_counters, name), .counts = true},
+
+static const struct field engine_peer_fields[] = {
+    {"key", FIELD_KEY, AT(struct engine_peer_counters, public_key)},
+    ENGINE_PEER_COUNTERS(PEER_COUNT_ROW)
+};
+static const struct shape engine_peer_shape = {
+    "a peer's counters", sizeof(struct engine_peer_counters), engine_peer_fields, COUNT_OF(engine_peer_fields), 1, false,
+};
+
+static const struct field stranger_fields[] = {
+    {"key", FIELD_KEY, AT(struct engine_stranger, public_key)},
+    {"endpoint", FIELD_ENDPOINT, AT(struct engine_stranger, endpoint)},
+    {"count", FIELD_U64, AT(struct engine_stranger, count), .counts = true},
+    {"last", FIELD_I64, AT(struct engine_stranger, last), .counts = true},
+};
+static const struct shape stranger_shape = {
+    "a stranger", sizeof(struct engine_stranger), stranger_fields, COUNT_OF(stranger_fields), 1, false,
+};
+
+static const struct field engine_fields[] = {
+    {"name", FIELD_NAME, AT(struct observed_engine, name)},
+    ENGINE_COUNTERS(COUNT_ROW)
+    {"features", FIELD_TEXT, AT(struct observed_engine, features)},
+    {"peers", FIELD_LIST, LIST_AT(struct observed_engine, peers, peer_count), .shape = &engine_peer_shape, .limit = OBSERVED_ROWS_MAX},
+    {"strangers", FIELD_LIST, LIST_AT(struct observed_engine, strangers, stranger_count), .shape = &stranger_shape, .limit = ENGINE_STRANGERS},
+};
+static const struct shape engine_shape = {
+    "an engine's counters", sizeof(struct observed_engine), engine_fields, COUNT_OF(engine_fields), 1, false,
+};
+
 static const struct field observation_fields[] = {
     {"reach", FIELD_WORD, AT(struct observation, reach), .words = reach_words, .deck = true},
     {"failure", FIELD_WORD, AT(struct observation, failure), .words = failure_words, .deck = true},
@@ -110,6 +143,7 @@ static const struct field observation_fields[] = {
     {"privileged", FIELD_BOOL, AT(struct observation, privileged)},
     {"skipped", FIELD_TEXTS, LIST_AT(struct observation, skipped, skipped_count), .limit = SOME},
     {"devices", FIELD_LIST, LIST_AT(struct observation, devices, device_count), .shape = &device_shape, .limit = SOME},
+    {"engines", FIELD_LIST, LIST_AT(struct observation, engines, engine_count), .shape = &engine_shape, .limit = SOME},
     {"dead_sockets", FIELD_TEXTS, LIST_AT(struct observation, dead_sockets, dead_socket_count), .limit = SOME},
     {"configs", FIELD_LIST, LIST_AT(struct observation, configs, config_count), .shape = &config_shape, .limit = SOME},
     {"links", FIELD_LIST, LIST_AT(struct observation, links, link_count), .shape = &link_shape, .limit = MANY},

@@ -90,6 +90,41 @@ static bool can_administer(void)
     return syscall(SYS_capget, &header, data) == 0 && (data[0].effective & (1u << CAP_NET_ADMIN));
 }
 
+static int compare_strangers(const void *a, const void *b)
+{
+    return key_compare(&((const struct engine_stranger *)a)->public_key, &((const struct engine_stranger *)b)->public_key);
+}
+
+/* By key, each once: the order in which an observation has them. */
+static size_t order_strangers(struct engine_stranger *strangers, size_t count)
+{
+    size_t kept = 0;
+    qsort(strangers, count, sizeof *strangers, compare_strangers);
+    for (size_t i = 0; i < count; i++)
+        if (!kept || compare_strangers(&strangers[kept - 1], &strangers[i]))
+            strangers[kept++] = strangers[i];
+    return kept;
+}
+
+/* What the engine drops; the report's lists become the observation's. */
+static void read_counters(const char *name, struct observation *observation)
+{
+    struct engine_report report;
+    struct err err;
+    int result = engine_report_read(name, &report, &err);
+    if (result == -1)
+        observe_skip(observation, "cannot read the counters of %s", err.text);
+    if (result)
+        return;
+    observation->engines = mem_resize(observation->engines, observation->engine_count + 1, sizeof *observation->engines);
+    struct observed_engine *engine = &observation->engines[observation->engine_count++];
+    *engine = (struct observed_engine){.counters = report.counters, .peers = report.peers, .peer_count = report.peer_count};
+    memcpy(engine->name, name, strnlen(name, sizeof engine->name - 1));
+    engine->features = *report.features ? mem_text(report.features) : NULL;
+    engine->stranger_count = order_strangers(report.strangers, report.stranger_count);
+    engine->strangers = mem_copy(report.strangers, engine->stranger_count, sizeof *report.strangers);
+}
+
 /* Returns false when something was there and could not be read. */
 static bool read_device(const struct device_source *source, const char *name, const char *salt, struct observation *observation)
 {
@@ -99,6 +134,8 @@ static bool read_device(const struct device_source *source, const char *name, co
     if (result == 0) {
         observation->devices = mem_resize(observation->devices, observation->device_count + 1, sizeof device);
         observation->devices[observation->device_count++] = device;
+        if (device.engine == ENGINE_EMBEDDED)
+            read_counters(name, observation);
         return true;
     }
     if (result == -2) {
@@ -206,6 +243,8 @@ int node_observe_again(struct node_observer *observer, const char *salt, uint64_
     observation->node_time = now;
     observation->devices = devices.devices;
     observation->device_count = devices.device_count;
+    observation->engines = devices.engines;
+    observation->engine_count = devices.engine_count;
     observation->dead_sockets = devices.dead_sockets;
     observation->dead_socket_count = devices.dead_socket_count;
     observation->skipped = devices.skipped;

@@ -280,6 +280,12 @@ static void undo_step(struct work *work, const struct up_step *step)
     }
 }
 
+static bool can_be_undone(enum up_step_kind kind)
+{
+    return kind == STEP_LINK || kind == STEP_ADDRESS || kind == STEP_ROUTE || kind == STEP_RULE_MARK || kind == STEP_RULE_MAIN ||
+           kind == STEP_FIREWALL || kind == STEP_VALID_MARK;
+}
+
 static void say_step(const struct work *work, const struct up_step *step, const char *before)
 {
     struct buf text = BUF_EMPTY;
@@ -319,7 +325,7 @@ static int do_all(struct work *work, const struct up_plan *plan)
     }
     struct err *err = work->err;
     while (result && at-- > 0)
-        if (to_undo[at]) {
+        if (to_undo[at] && can_be_undone(plan->steps[at].kind)) {
             say_step(work, &plan->steps[at], "undo ");
             undo_step(work, &plan->steps[at]);
         }
@@ -350,8 +356,8 @@ static void say_up(const struct work *work, const struct up_plan *plan, struct b
     size_t routes = 0;
     for (size_t i = 0; i < plan->count; i++)
         routes += plan->steps[i].kind == STEP_ROUTE;
-    buf_add_format(said, "%s is up (%s): %zu addresses, %zu peers, %zu routes\n", work->name, engine_kind_text(work->engine), work->file->wanted.address_count,
-                   work->file->wanted.device.peer_count, routes);
+    buf_add_format(said, "%s is up (%s; addresses: %zu, peers: %zu, routes: %zu)\n", work->name, engine_kind_text(work->engine),
+                   work->file->wanted.address_count, work->file->wanted.device.peer_count, routes);
 }
 
 int up_run(const struct up_options *options, struct buf *said, struct err *err)

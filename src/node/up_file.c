@@ -240,7 +240,7 @@ static void read_row(const struct conf *conf, size_t section, struct up_secrets 
 struct up_secrets *up_secrets_of_file(const struct conf *conf)
 {
     size_t sections = conf_section_count(conf);
-    struct up_secrets *secrets = sodium_malloc((sizeof *secrets + (sections + 1) * sizeof *secrets->rows + 7) & ~(size_t)7);
+    struct up_secrets *secrets = sodium_init() < 0 ? NULL : sodium_malloc((sizeof *secrets + (sections + 1) * sizeof *secrets->rows + 7) & ~(size_t)7);
     if (!secrets)
         return NULL;
     sodium_memzero(secrets, sizeof *secrets);

@@ -1,4 +1,5 @@
 /* What is known of a node: state, faults, how it is reached, interface, addresses, saved file; and its rates of the last hour. */
+#include <stddef.h>
 #include <string.h>
 
 #include "fault_lines.h"
@@ -242,9 +243,36 @@ static void add_skipped(const struct fact_source *from, struct buf *buf)
     }
 }
 
+/* What an engine of wgdeck drops: the counters that are not zero, and who knocked without a row. */
+static void add_dropped(const struct fact_source *from, struct buf *buf)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+    } rows[] = {
+#define ROW(name, words) {#name, offsetof(struct engine_counters, name)},
+        ENGINE_COUNTERS(ROW)
+#undef ROW
+    };
+    const struct observed_engine *engine = from->seen && from->device ? observation_engine(from->seen, from->device->name) : NULL;
+    for (size_t i = 0; engine && i < sizeof rows / sizeof *rows; i++) {
+        uint64_t count = *(const uint64_t *)(const void *)((const char *)&engine->counters + rows[i].offset);
+        if (count)
+            buf_add_format(buf, "%s%s %llu", buf->length ? ", " : "", rows[i].name, (unsigned long long)count);
+    }
+    for (size_t i = 0; engine && i < engine->stranger_count && i < 3; i++) {
+        char key[KEY_TEXT_SIZE], endpoint[ENDPOINT_TEXT_SIZE];
+        key_text(&engine->strangers[i].public_key, key);
+        endpoint_text(&engine->strangers[i].endpoint, endpoint);
+        buf_add_format(buf, "%sstranger %.8s… from ", buf->length ? "; " : "", from->scene->privacy ? "hidden" : key);
+        add_shown(from, endpoint, buf);
+    }
+}
+
 static const struct { const char *label; add_fact *add; } facts[] = {
     {"ssh", add_ssh},           {"interface", add_interface}, {"addresses", add_addresses}, {"endpoint", add_endpoint}, {"public key", add_key},
     {"saved", add_saved},       {"system", add_system},       {"clock", add_clock},         {"reached", add_seen_from}, {"not seen", add_skipped},
+    {"dropped", add_dropped},
 };
 
 enum { FACT_LABEL = 12, FACT_TWO_COLUMNS = 128 };

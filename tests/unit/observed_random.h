@@ -183,6 +183,21 @@ static inline struct observed_table_route chance_table_route(struct chance *chan
     return route;
 }
 
+static inline struct engine_peer_counters chance_engine_peer(struct chance *chance)
+{
+    struct engine_peer_counters peer = {.public_key = chance_key(chance), .bad_data = chance_number(chance)};
+    peer.staged_overflow = chance_number(chance);
+    return peer;
+}
+
+static inline struct engine_stranger chance_stranger(struct chance *chance)
+{
+    struct engine_stranger stranger = {.public_key = chance_key(chance), .count = chance_number(chance), .last = chance_signed(chance)};
+    if (chance_below(chance, 2))
+        stranger.endpoint = (struct endpoint){chance_address(chance), (uint16_t)(1 + chance_below(chance, 65535)), 0};
+    return stranger;
+}
+
 #define CHANCE_LIST(chance, most, list, count, make)                       \
     do {                                                                   \
         (count) = chance_below((chance), (most));                          \
@@ -190,6 +205,17 @@ static inline struct observed_table_route chance_table_route(struct chance *chan
         for (size_t chance_i = 0; chance_i < (count); chance_i++)          \
             (list)[chance_i] = make(chance);                               \
     } while (0)
+
+static inline struct observed_engine chance_engine(struct chance *chance)
+{
+    struct observed_engine engine = {.features = chance_text(chance)};
+    chance_name(chance, engine.name);
+    engine.counters.malformed = chance_number(chance);
+    engine.counters.tun_offload_off = chance_number(chance);
+    CHANCE_LIST(chance, 4, engine.peers, engine.peer_count, chance_engine_peer);
+    CHANCE_LIST(chance, 4, engine.strangers, engine.stranger_count, chance_stranger);
+    return engine;
+}
 
 /* As a node sends it, in order; the deck's fields are unset. */
 static inline void chance_observation(struct chance *chance, struct observation *o)
@@ -212,6 +238,7 @@ static inline void chance_observation(struct chance *chance, struct observation 
     o->kernel_has_wireguard = chance_below(chance, 2);
     o->forwarding4 = (int32_t)chance_below(chance, 3) - 1;
     o->generation = chance_text(chance);
+    CHANCE_LIST(chance, 3, o->engines, o->engine_count, chance_engine);
     observation_sort(o);
 }
 
