@@ -29,6 +29,8 @@ static struct datagram wire[8192];
 static unsigned wire_first, wire_count;
 static int64_t now;
 static bool (*meddle)(struct datagram *datagram); /* false: lost */
+static bool refuse_keepalives;
+static unsigned refused_keepalives;
 
 static struct node *node_of(struct engine *engine)
 {
@@ -107,7 +109,8 @@ static bool send_data(struct peer *peer, bool keepalive)
 bool tx_send_keepalive(struct tx *tx, struct peer *peer)
 {
     (void)tx;
-    if (!send_data(peer, true))
+    refused_keepalives += refuse_keepalives;
+    if (refuse_keepalives || !send_data(peer, true))
         return false;
     node_of(peer->engine)->keepalives++;
     return true;
@@ -260,6 +263,8 @@ static int world_begin(void **state)
     memset(nodes, 0, sizeof nodes);
     wire_count = 0;
     meddle = NULL;
+    refuse_keepalives = false;
+    refused_keepalives = 0;
     now = 100000 * S;
     for (uint32_t i = 0; i < NODES; i++) {
         struct node *node = &nodes[i];
@@ -496,6 +501,93 @@ static void test_malformed(void **state)
     assert_int_equal(atomic_load(&b->engine.control_tally.malformed), before + 1);
 }
 
+static bool lose(struct datagram *datagram)
+{
+    (void)datagram;
+    return false;
+}
+
+static void test_not_too_often(void **state)
+{
+    (void)state;
+    pair();
+    meddle = lose;
+    int64_t began = now;
+    for (int i = 0; i < 49; i++) { /* traffic all the time */
+        packet(b_at_a);
+        run_until(now + 100 * MS);
+    }
+    assert_int_equal(a->initiations, 1);
+    run_until(began + 5 * S + REKEY_JITTER + 5 * MS);
+    assert_int_equal(a->initiations, 2);
+}
+
+/* A request that is older than the session that it asked for. */
+static void test_late_request(void **state)
+{
+    (void)state;
+    pair();
+    packet(b_at_a);
+    settle();
+    peer_post(b_at_a, PEER_WANTS_HANDSHAKE);
+    peer_post(a_at_b, PEER_WANTS_HANDSHAKE);
+    run_until(now + 20 * S);
+    assert_int_equal(a->initiations, 1);
+    assert_int_equal(b->initiations, 0);
+}
+
+/* Who answered needs a session of its own when that one is too old to send under. */
+static void test_responder_after_180_s(void **state)
+{
+    (void)state;
+    pair();
+    packet(b_at_a);
+    settle();
+    run_until(now + 179 * S);
+    packet(a_at_b);
+    settle();
+    assert_int_equal(b->initiations, 0);
+    run_until(now + 2 * S);
+    packet(a_at_b);
+    settle();
+    assert_int_equal(b->initiations, 1);
+    assert_int_equal(a->data_received, 2);
+    assert_true(in_session());
+}
+
+/* B's own initiation was lost; A's made the session: B does not go on. */
+static void test_the_others_handshake_is_enough(void **state)
+{
+    (void)state;
+    pair();
+    peer_endpoint_set(a_at_b, &a->address);
+    protocol_initiate(a_at_b, true, now);
+    capture();
+    packet(b_at_a);
+    run_until(now + 8 * S);
+    assert_true(in_session());
+    assert_int_equal(a->initiations, 1);
+    assert_int_equal(b->initiations, 1);
+    assert_false(a_at_b->handshake.waiting);
+}
+
+/* A socket that takes nothing: no busy loop. */
+static void test_keepalives_that_fail(void **state)
+{
+    (void)state;
+    pair();
+    packet(b_at_a);
+    packet(b_at_a);
+    settle();
+    refuse_keepalives = true;
+    run_until(now + 14 * S);
+    assert_int_equal(refused_keepalives, 1); /* B's, for the data */
+    atomic_store(&b_at_a->keepalive, 1);
+    timers_peer_changed(b_at_a, now);
+    run_until(now + 10 * S);
+    assert_in_range(refused_keepalives, 8, 14);
+}
+
 /* --- what must not change anything */
 
 static void test_every_bit_of_an_initiation(void **state)
@@ -581,21 +673,26 @@ static void test_strangers(void **state)
 {
     (void)state;
     struct peer *b_at_c = introduce(&nodes[2], b, true);
-    for (int i = 0; i < 100; i++) { /* many keys from one place */
-        struct key key;
-        key_make_private(&key);
-        engine_set_private_key(&nodes[2].engine, &key);
-        now += 2 * S;
-        protocol_initiate(b_at_c, true, now);
-        settle();
+    struct key keys[100];
+    for (size_t i = 0; i < COUNT_OF(keys); i++) { /* many keys from one place */
+        struct key private_key;
+        key_make_private(&private_key);
+        key_public(&private_key, &keys[i]);
+        engine_set_private_key(&nodes[2].engine, &private_key);
+        for (int knocks = 0; knocks < 2; knocks++) {
+            b_at_c->handshake_sent = 0;
+            now += 2 * S;
+            protocol_initiate(b_at_c, true, now);
+            settle();
+        }
     }
-    assert_int_equal(atomic_load(&b->engine.control_tally.unknown_initiator), 100);
+    assert_int_equal(atomic_load(&b->engine.control_tally.unknown_initiator), 200);
     assert_int_equal(b->engine.stranger_count, ENGINE_STRANGERS);
-    key_public(&nodes[2].engine.identity->private_key, &nodes[2].public_key);
-    bool found = false;
-    for (size_t i = 0; i < b->engine.stranger_count; i++)
-        found |= key_equal(&b->engine.strangers[i].public_key, &nodes[2].public_key) && b->engine.strangers[i].count == 1;
-    assert_true(found); /* the last one */
+    unsigned found = 0; /* the last of them */
+    for (size_t i = 0; i < ENGINE_STRANGERS; i++)
+        for (size_t j = COUNT_OF(keys) - ENGINE_STRANGERS; j < COUNT_OF(keys); j++)
+            found += key_equal(&b->engine.strangers[i].public_key, &keys[j]) && b->engine.strangers[i].count == 2;
+    assert_int_equal(found, ENGINE_STRANGERS);
     assert_int_equal(b->responses, 0);
 }
 
@@ -619,12 +716,6 @@ static void test_low_order_and_no_endpoint(void **state)
 }
 
 /* --- time */
-
-static bool lose(struct datagram *datagram)
-{
-    (void)datagram;
-    return false;
-}
 
 static void test_tries(void **state)
 {
@@ -945,6 +1036,11 @@ int main(void)
         TEST(test_staged_goes_first),
         TEST(test_preshared),
         TEST(test_both_at_once),
+        TEST(test_not_too_often),
+        TEST(test_late_request),
+        TEST(test_responder_after_180_s),
+        TEST(test_the_others_handshake_is_enough),
+        TEST(test_keepalives_that_fail),
         TEST(test_roaming),
         TEST(test_new_private_key),
         TEST(test_removed),
