@@ -7,8 +7,6 @@
 
 #include "engine/seal_table.h"
 
-static const char *const NAMES[] = {"ipsec-mb-avx512", "ipsec-mb-avx2", "libcrypto"};
-
 #define LONGEST 65536
 
 /* Bytes that end where an unmapped page begins, and begin where one ends. */
@@ -83,15 +81,13 @@ static void check_length(const struct seal_ops *ops, void *context, size_t lengt
     CASE_ASSERT(length, ops->open(context, key, counter, sealed, length) == -1);
 }
 
-static void check_implementation(const char *name)
+/* What the machine has must also give the known answers, and be chosen when it is named. */
+static void check_implementation(const struct seal_ops *ops)
 {
     struct err err;
-    const struct seal_ops *ops = seal_choose(name, &err);
-    if (!ops) {
-        print_message("not on this machine: %s\n", err.text);
+    if (!ops || !ops->available())
         skip();
-    }
-    assert_string_equal(ops->name, name);
+    assert_ptr_equal(seal_choose(ops->name, &err), ops);
     void *context = ops->context_new();
     for (size_t length = 0; length < 2200; length++)
         check_length(ops, context, length, length % 3 != 0);
@@ -100,22 +96,28 @@ static void check_implementation(const char *name)
     ops->context_free(context);
 }
 
+#ifdef WGDECK_IPSEC_MB
+static const struct seal_ops *const AVX512 = &SEAL_IPSEC_MB_AVX512, *const AVX2 = &SEAL_IPSEC_MB_AVX2;
+#else
+static const struct seal_ops *const AVX512 = NULL, *const AVX2 = NULL;
+#endif
+
 static void test_avx512(void **state)
 {
     (void)state;
-    check_implementation(NAMES[0]);
+    check_implementation(AVX512);
 }
 
 static void test_avx2(void **state)
 {
     (void)state;
-    check_implementation(NAMES[1]);
+    check_implementation(AVX2);
 }
 
 static void test_libcrypto(void **state)
 {
     (void)state;
-    check_implementation(NAMES[2]);
+    check_implementation(&SEAL_LIBCRYPTO);
 }
 
 static void test_choice(void **state)
