@@ -1,7 +1,7 @@
 # wgdeck: one program, linked two ways (DESIGN: build/wgdeck for the operator's machine, build/wgdeck-<machine> for nodes).
 #   make            both programs            make deps     what is needed to build and test (Debian 12)
 #   make check      the whole test suite     make demo     a lab of real hosts on this machine, and the mesh in it
-#   make check-vm   the kernel's own WireGuard, in a guest (tests/vm)
+#   make check-vm   the kernel's own WireGuard, in a guest (tests/vm)      make check-engine  the engine's tests that take minutes
 #   make bench      figures, as ratios       make install  DESTDIR and PREFIX are honoured
 #   make unit|asan|tsan|fuzz|lint            parts of the suite          V=1 shows the commands
 BUILD   ?= build
@@ -59,7 +59,7 @@ DYNAMIC_PROGRAM := $(BUILD)/wgdeck
 STATIC_PROGRAM  := $(BUILD)/wgdeck-$(MACHINE)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*_test.c))
 
-.PHONY: all deps check check-vm demo bench asan tsan fuzz lint unit install clean distclean FORCE
+.PHONY: all deps check check-vm check-engine demo bench asan tsan fuzz lint unit install clean distclean FORCE
 all: $(DYNAMIC_PROGRAM) $(STATIC_PROGRAM)
 
 $(CJSON):
@@ -147,6 +147,14 @@ check-vm:
 	$(Q)tools/deps build lab test vm
 	$(Q)$(MAKE) --no-print-directory all unit-programs
 	$(Q)tests/vm/run $(BUILD) 'cd tests/lab && BUILD=$(BUILD) LAB_ENGINE=kernel ./run.py -j 3 kernel_test.py signatures_test.py faults_test.py node_test.py' 1800
+
+# The engine beside others for as long as a session lives and longer, and all of its tests again under AddressSanitizer.
+check-engine:
+	$(Q)tools/deps build lab test
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined build-asan/wgdeck
+	$(Q)INTEROP_LONG=1 tests/check $(BUILD) interop
+	$(Q)tests/check build-asan interop
 
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 bench-programs: $(BENCHES)
