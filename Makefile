@@ -202,6 +202,8 @@ install: all manuals
 	install -m 755 $(STATIC_PROGRAM) $(DESTDIR)$(PREFIX)/lib/wgdeck/wgdeck-$(MACHINE)
 	for page in $(BUILD)/man/*.[1-8]; do \
 	    install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
+	for unit in systemd/*.service; do install -d $(DESTDIR)$(PREFIX)/lib/systemd/system && \
+	    sed 's|@BIN@|$(PREFIX)/bin|' $$unit > $(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/} || exit 1; done
 	install -D -m 644 $(BUILD)/completions/wgdeck.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/wgdeck
 	install -D -m 644 $(BUILD)/completions/_wgdeck $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_wgdeck
 	install -D -m 644 $(BUILD)/completions/wgdeck.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/wgdeck.fish
