@@ -10,8 +10,12 @@
 #include "offload.h"
 #include "wgdeck/mem.h"
 
-#define BUFFERS 4            /* few, so that they stay in the cache */
+#define BUFFERS_LEAST 4      /* few, so that they stay in the cache when each holds a train */
+#define BUFFERS_MOST 32      /* when datagrams come singly */
+#define BATCH_LEAST 64       /* datagrams, below which a full batch was too small */
+#define BATCH_MOST 256
 #define BUFFER_BYTES 65536
+#define BUFFER_STRIDE (BUFFER_BYTES + 4096 + 192) /* their beginnings do not share the same sets of the cache */
 #define RUN 64               /* datagrams of one session that are opened, then checked under one lock */
 #define HEADER sizeof(struct message_data)
 #define LEAST (HEADER + SEAL_TAG)
@@ -33,7 +37,8 @@ struct rx {
     unsigned queue, reader;
     void *seal;
     struct coalescer coalescer;
-    uint8_t *buffers[BUFFERS];
+    uint8_t *memory, *buffers[BUFFERS_MOST]; /* what is not used is not touched */
+    unsigned buffer_count;           /* of the next batch */
     uint8_t *scratch;                /* a super-packet that the TUN refused; made when first needed */
 
     /* Until rx_flush, for what stays the same from datagram to datagram. */
@@ -64,8 +69,10 @@ struct rx *rx_new(struct engine *engine, unsigned queue, unsigned reader, struct
     rx->coalescer.emit = write_packet;
     rx->coalescer.argument = rx;
     see_offloads(rx);
-    for (unsigned i = 0; i < BUFFERS; i++)
-        rx->buffers[i] = mem_alloc(1, BUFFER_BYTES);
+    rx->memory = mem_alloc(BUFFERS_MOST, BUFFER_STRIDE);
+    for (unsigned i = 0; i < BUFFERS_MOST; i++)
+        rx->buffers[i] = rx->memory + i * BUFFER_STRIDE;
+    rx->buffer_count = BUFFERS_LEAST;
     return rx;
 }
 
@@ -74,8 +81,7 @@ void rx_free(struct rx *rx)
     if (!rx)
         return;
     rx->engine->seal->context_free(rx->seal);
-    for (unsigned i = 0; i < BUFFERS; i++)
-        free(rx->buffers[i]);
+    free(rx->memory);
     free(rx->scratch);
     free(rx);
 }
@@ -372,14 +378,23 @@ void rx_flush(struct rx *rx)
 /* A batch from one socket. Whether there may be more. */
 static bool receive(struct rx *rx, const struct udp_sockets *sockets, int family)
 {
-    struct udp_received received[BUFFERS];
-    memset(received, 0, sizeof received);
-    const int count = udp_receive(sockets, rx->queue, family, rx->buffers, BUFFER_BYTES, received, BUFFERS);
+    struct udp_received received[BUFFERS_MOST];
+    const unsigned most = rx->buffer_count;
+    const int count = udp_receive(sockets, rx->queue, family, rx->buffers, BUFFER_BYTES, received, most);
     const int64_t now = clock_steady();
-    for (int i = 0; i < count; i++)
+    size_t datagrams = 0;
+    for (int i = 0; i < count; i++) {
         rx_train(rx, rx->buffers[i], &received[i], now);
+        datagrams += received[i].size ? received[i].length / received[i].size : 1;
+    }
     rx_flush(rx);
-    return count == BUFFERS;
+    if (count < (int)most)
+        return false;
+    if (datagrams < BATCH_LEAST && most < BUFFERS_MOST)
+        rx->buffer_count = 2 * most;
+    else if (datagrams > BATCH_MOST && most > BUFFERS_LEAST)
+        rx->buffer_count = most / 2;
+    return true;
 }
 
 static void receive_all(struct rx *rx, bool v4, bool v6)

@@ -12,7 +12,7 @@
 
 #define SOCKET_BUFFER (7 << 20)
 #define PORT_TRIES 100
-#define RECEIVE_MOST 16
+#define RECEIVE_MOST 32
 
 void udp_endpoint_from(const struct endpoint *endpoint, struct udp_endpoint *to)
 {
@@ -305,6 +305,7 @@ int udp_receive(const struct udp_sockets *sockets, unsigned queue, int family, u
     const int descriptor = family == AF_INET ? sockets->v4[queue] : sockets->v6[queue];
     if (count > RECEIVE_MOST)
         count = RECEIVE_MOST;
+    memset(received, 0, count * sizeof *received);
     for (unsigned i = 0; i < count; i++) {
         parts[i] = (struct iovec){buffers[i], space};
         messages[i] = (struct mmsghdr){.msg_hdr = {.msg_name = &received[i].from.to, .msg_namelen = sizeof received[i].from.to, .msg_iov = &parts[i],
@@ -315,11 +316,8 @@ int udp_receive(const struct udp_sockets *sockets, unsigned queue, int family, u
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
     for (int i = 0; i < got; i++) {
         const size_t length = messages[i].msg_len;
-        received[i].from.source_family = 0;
-        received[i].from.source_interface = 0;
         received[i].length = length;
         received[i].size = (uint16_t)(length > UINT16_MAX ? UINT16_MAX : length);
-        received[i].tos = 0;
         received[i].truncated = (messages[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
         read_control(&messages[i].msg_hdr, &received[i]);
     }
