@@ -140,14 +140,15 @@ static void send_initiation(struct peer *peer, int64_t now)
     say(peer, peer->handshake_tries > 1 ? "no answer; sent another initiation" : "sent an initiation");
 }
 
-/* What waits would wait for ever, and keep memory from peers that can be reached. */
-static void drop_unreachable(struct peer *peer)
+/* What waits would wait for ever, and keep memory from peers that can be reached. TX may ask again in a second: perhaps there is an endpoint then. */
+static void drop_unreachable(struct peer *peer, int64_t now)
 {
     spin_lock(&peer->lock);
     unsigned count = peer->staged_count;
     spin_unlock(&peer->lock);
     staged_drop(peer);
     series_ends(peer);
+    atomic_store_explicit(&peer->handshake_asked, now - REKEY_TIMEOUT + CLOCK_SECOND, memory_order_relaxed);
     TALLY_ADD(&peer->engine->control_tally, no_endpoint, count);
     atomic_fetch_add_explicit(&peer->tally.no_endpoint, count, memory_order_relaxed);
 }
@@ -158,7 +159,7 @@ void protocol_initiate(struct peer *peer, bool fresh, int64_t now)
     if (atomic_load_explicit(&peer->dead, memory_order_relaxed))
         return;
     if (!protocol_can_send(peer)) {
-        drop_unreachable(peer);
+        drop_unreachable(peer, now);
         timers_peer_changed(peer, now);
         return;
     }

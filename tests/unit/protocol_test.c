@@ -297,6 +297,8 @@ static void test_low_order_and_no_endpoint(void **state)
     }
     pair();
     packet(a_at_b); /* B does not know where A is */
+    settle();
+    assert_true(atomic_load(&a_at_b->handshake_asked) == now - 4 * S); /* TX asks again after a second */
     run_until(now + 300 * S);
     assert_int_equal(a->initiations, 0);
     assert_int_equal(b->initiations, 0);
