@@ -11,7 +11,7 @@ import time
 
 import noise
 from noise import COOKIE, DATA, INITIATION, LOW_ORDER, RESPONSE
-from run import timeout
+from run import alone, timeout
 from world import IS_OURS, Capture, World, b64, until
 
 UDP_SEGMENT = 103
@@ -385,6 +385,7 @@ def test_strangers():
 
 
 @timeout(60)
+@alone
 def test_floods():
     """Five seconds of everything as fast as it goes: established traffic goes on, memory stays, and less goes out than comes in."""
     import multiprocessing

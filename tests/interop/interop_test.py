@@ -193,6 +193,7 @@ def flood(engine, attacker, seconds, ports=64, source="198.51.100.2", target="19
 
 
 @both_roles
+@alone
 def cookie_under_load(first, second):
     """A flood of initiations at the first one: it answers with cookies, and the second still comes in, with the cookie it was given."""
     with World("a", "b") as w:
