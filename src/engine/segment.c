@@ -12,7 +12,7 @@ enum kind { IP6 = 1, UDP = 2, ENDED = 4 }; /* bits of state.kind */
 static int complete(const struct virtio_net_hdr *header, uint8_t *packet, size_t length)
 {
     size_t start = header->csum_start, field = start + header->csum_offset;
-    if (start < IP4_HEADER || field + 2 > length)
+    if (start < (size_t)(packet[0] >> 4 == 6 ? IP6_HEADER : IP4_HEADER) || field + 2 > length)
         return -1;
     uint16_t sum = (uint16_t)~checksum_fold(checksum_add(packet + start, length - start, 0));
     put_sum(packet + field, sum ? sum : 0xffff);

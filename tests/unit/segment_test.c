@@ -163,6 +163,7 @@ static const struct bad {
     {"checksum of a single packet past the end", .length = -1, .at = -1, .type = 0, .size = 0, .start = -1, .offset = 65535},
     {"checksum at its very end", .length = 200, .at = -1, .type = 0, .size = 0, .start = 20, .offset = 179},
     {"checksum in the IP header", .length = -1, .at = -1, .type = 0, .size = 0, .start = 10, .offset = 0},
+    {"checksum in the IPv6 header", .v6 = true, .length = -1, .at = -1, .type = 0, .size = 0, .start = 38, .offset = 0},
     {"checksum begins past the end", .length = 200, .at = -1, .type = 0, .size = 0, .start = 65535, .offset = 16},
 };
 
