@@ -7,6 +7,7 @@
 #include "wgdeck/buf.h"
 #include "wgdeck/cmd.h"
 #include "wgdeck/diagnosis.h"
+#include "wgdeck/engine_counters.h"
 #include "wgdeck/file.h"
 #include "wgdeck/mem.h"
 #include "wgdeck/mesh.h"
@@ -291,6 +292,39 @@ static void generate_deck_keys(struct buf *out)
     buf_add_text(out, ".El\n");
 }
 
+/* The engine */
+
+struct counter_words {
+    const char *name, *words;
+};
+
+static void add_counters(struct buf *out, const struct counter_words *rows, size_t count)
+{
+    buf_add_text(out, ".Bl -tag -width Ds -compact\n");
+    for (size_t i = 0; i < count; i++) {
+        char *words = mem_format("%c%s.", rows[i].words[0] >= 'a' && rows[i].words[0] <= 'z' ? rows[i].words[0] - 'a' + 'A' : rows[i].words[0],
+                                 rows[i].words + 1);
+        buf_add_format(out, ".It Li %s\n", rows[i].name);
+        add_mdoc(out, words);
+        free(words);
+    }
+    buf_add_text(out, ".El\n");
+}
+
+#define COUNTER_WORDS(name, words) {#name, words},
+
+static void generate_engine_counters(struct buf *out)
+{
+    static const struct counter_words rows[] = {ENGINE_COUNTERS(COUNTER_WORDS)};
+    add_counters(out, rows, COUNT_OF(rows));
+}
+
+static void generate_engine_peer_counters(struct buf *out)
+{
+    static const struct counter_words rows[] = {ENGINE_PEER_COUNTERS(COUNTER_WORDS)};
+    add_counters(out, rows, COUNT_OF(rows));
+}
+
 /* Completions */
 
 static void generate_command_words(struct buf *out)
@@ -443,6 +477,8 @@ static const struct {
     {"@DECK_COMMANDS@", generate_deck_commands},
     {"@DECK_CONFIG@", generate_deck_config},
     {"@DECK_STYLES@", generate_deck_styles},
+    {"@ENGINE_COUNTERS@", generate_engine_counters},
+    {"@ENGINE_PEER_COUNTERS@", generate_engine_peer_counters},
     {"@COMMAND_WORDS@", generate_command_words},
     {"@BASH_OPTIONS@", generate_bash_options},
     {"@BASH_VALUES@", generate_bash_values},
