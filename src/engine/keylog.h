@@ -7,11 +7,17 @@
 #include "noise.h"
 
 #ifdef DEBUG_KEYLOG
-void keylog_begin(void); /* to the file WGDECK_KEYLOG, mode 0600; without it nothing is written */
-/* After either message of a handshake was made here: EPHEMERAL is this side's private one. */
-void keylog_handshake(const struct noise_identity *identity, const struct noise_static *peer, const uint8_t ephemeral[static KEY_SIZE]);
+/* To the file WGDECK_KEYLOG, mode 0600; without it nothing is written. IDENTITY stays while the engine does. */
+void keylog_begin(const struct noise_identity *identity);
+/* For each message that this side makes: its private EPHEMERAL key. */
+void keylog_handshake(const struct noise_static *peer, const uint8_t ephemeral[static KEY_SIZE]);
 #else
-static inline void keylog_begin(void) {}
+static inline void keylog_begin(const struct noise_identity *identity) { (void)identity; }
+static inline void keylog_handshake(const struct noise_static *peer, const uint8_t ephemeral[static KEY_SIZE])
+{
+    (void)peer;
+    (void)ephemeral;
+}
 #endif
 
 #endif

@@ -1,5 +1,6 @@
 /* The handshake of WireGuard: Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s (whitepaper section 5.4). The names of the steps are the whitepaper's. */
 #include "noise.h"
+#include "keylog.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -151,6 +152,7 @@ int noise_initiation_make(struct noise_handshake *handshake, const struct noise_
     write_number(message->sender, local_index);
     begin(&state, &peer->public_key);
     make_ephemeral(ephemeral, message->ephemeral);
+    keylog_handshake(peer, ephemeral);
     mix_ephemeral(&state, message->ephemeral);
     if (!mix_dh(&state, ephemeral, peer->public_key.bytes, key)) {
         seal_field(&state, key, identity->public_key.bytes, KEY_SIZE, message->encrypted_static);
@@ -226,6 +228,7 @@ int noise_response_make(const struct noise_incoming *incoming, const struct nois
     write_number(message->sender, local_index);
     write_number(message->receiver, incoming->remote_index);
     make_ephemeral(ephemeral, message->ephemeral);
+    keylog_handshake(peer, ephemeral);
     mix_ephemeral(&state, message->ephemeral);
     if (!mix_dh(&state, ephemeral, incoming->remote_ephemeral, NULL) && !mix_dh(&state, ephemeral, peer->public_key.bytes, NULL)) {
         mix_preshared(&state, &peer->preshared, key);

@@ -64,6 +64,7 @@ static int open_engine(struct run *run, struct err *err)
     if (engine_begin(engine, run->options->interface, err))
         return -1;
     run->begun = true;
+    keylog_begin(engine->identity);
     engine->seal = seal_choose(getenv("WGDECK_SEAL"), err);
     if (!engine->seal)
         return -1;
@@ -84,7 +85,6 @@ static int open_engine(struct run *run, struct err *err)
 static int open_all(struct run *run, struct err *err)
 {
     contain_begin();
-    keylog_begin();
     if (open_place(run, err) || open_engine(run, err))
         return -1;
     if (run->options->uapi_descriptor < 0 && uapi_place_listen(&run->place, err))
