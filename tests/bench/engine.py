@@ -52,8 +52,9 @@ class Side:
 
     def start(self, command, env=None):
         self.log = tempfile.TemporaryFile()
+        self.state = tempfile.TemporaryDirectory()      # where ours keeps its clock's floor
         self.engine = self.popen([*command, self.interface], stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL,
-                                 env={**os.environ, "LOG_LEVEL": "error", **(env or {})})
+                                 env={**os.environ, "LOG_LEVEL": "error", "STATE_DIRECTORY": self.state.name, **(env or {})})
         deadline = time.monotonic() + 10
         while not os.path.exists(f"/var/run/wireguard/{self.interface}.sock"):
             if self.engine.poll() is not None or time.monotonic() > deadline:
