@@ -40,6 +40,16 @@ static void choose_log(int level)
     log_set_level(level >= 2 ? LOG_LEVEL_VERBOSE : LOG_LEVEL_QUIET);
 }
 
+/* What cannot be started is said; after that nothing is. */
+static void fall_silent(void)
+{
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (null < 0)
+        return;
+    dup2(null, STDERR_FILENO);
+    close(null);
+}
+
 /* --- the parts, in order */
 
 struct run {
@@ -149,6 +159,8 @@ static int run_here(const struct engine_options *options, void (*ready)(int), in
     choose_log(options->log_level);
     int result = open_all(&run, err);
     if (!result) {
+        if (options->log_level <= 0)
+            fall_silent();
         if (ready)
             ready(argument);
         loop_run(run.loop);

@@ -85,19 +85,34 @@ static void on_ready(struct ev_loop *loop, ev_io *io, int events)
         wait_for(connection, written ? EV_READ : EV_WRITE);
 }
 
-/* A free place, or that of the one that was silent longest. */
-static struct connection *take_place(struct uapi_server *server)
+/* The one that was silent longest, or NULL. */
+static struct connection *oldest_of(struct uapi_server *server)
 {
-    struct connection *oldest = &server->connections[0];
+    struct connection *oldest = NULL;
     for (size_t i = 0; i < UAPI_CONNECTIONS; i++) {
         struct connection *connection = &server->connections[i];
-        if (!connection->talk)
-            return connection;
-        if (connection->last < oldest->last)
+        if (connection->talk && (!oldest || connection->last < oldest->last))
             oldest = connection;
     }
+    return oldest;
+}
+
+static struct connection *take_place(struct uapi_server *server)
+{
+    for (size_t i = 0; i < UAPI_CONNECTIONS; i++)
+        if (!server->connections[i].talk)
+            return &server->connections[i];
+    struct connection *oldest = oldest_of(server);
     hang_up(oldest);
     return oldest;
+}
+
+/* No descriptor is free: whoever is silent longest gives his up, and the call is taken in the next turn. */
+static void make_room(struct uapi_server *server)
+{
+    struct connection *oldest = oldest_of(server);
+    if ((errno == EMFILE || errno == ENFILE) && oldest)
+        hang_up(oldest);
 }
 
 static void on_call(struct ev_loop *loop, ev_io *io, int events)
@@ -105,8 +120,10 @@ static void on_call(struct ev_loop *loop, ev_io *io, int events)
     struct uapi_server *server = io->data;
     int descriptor = accept4(io->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     (void)events;
-    if (descriptor < 0)
+    if (descriptor < 0) {
+        make_room(server);
         return;
+    }
     struct connection *connection = take_place(server);
     connection->talk = uapi_talk_new(server, server->engine, &server->budget);
     if (!connection->talk) {

@@ -238,19 +238,32 @@ static void remove_peer(struct peer *peer, struct uapi_server *server)
 }
 
 /* The peer that will be equal to this node goes: answers under way must not stand on it. */
+static void remove_self(struct engine *engine, const struct key *private_key, struct uapi_server *server)
+{
+    struct key public_key;
+    if (key_is_zero(private_key))
+        return;
+    key_public(private_key, &public_key);
+    struct peer *self = peer_find(engine, &public_key);
+    if (self)
+        remove_peer(self, server);
+}
+
+/* With a new key all sessions are gone: those that must not fall silent begin again. */
 static void apply_private(const struct uapi_set *set, struct engine *engine, struct uapi_server *server)
 {
-    const struct key *key = &set->device->preshared;
+    const struct noise_identity *identity = engine->identity;
+    const struct key *key = &set->device->preshared, before = identity->public_key;
+    const bool was_set = identity->set;
     if (!set->has_private)
         return;
-    if (!key_is_zero(key)) {
-        struct key public_key;
-        key_public(key, &public_key);
-        struct peer *self = peer_find(engine, &public_key);
-        if (self)
-            remove_peer(self, server);
-    }
+    remove_self(engine, key, server);
     engine_set_private_key(engine, key);
+    if (was_set == identity->set && key_compare(&before, &identity->public_key) == 0)
+        return;
+    int64_t now = clock_steady();
+    for (struct peer *peer = engine->peers; peer; peer = peer->list_next)
+        protocol_keepalive_changed(peer, now);
 }
 
 /* replace_peers: those that do not stand in the request go. Those that do keep their sessions. */
@@ -346,7 +359,7 @@ static void apply_values(const struct uapi_set *set, const struct set_peer *row,
         protocol_initiate(peer, true, now);
     if (!before && keepalive)
         protocol_keepalive_changed(peer, now);
-    else if (before != keepalive)
+    else if (before != keepalive || row->has_endpoint)
         timers_peer_changed(peer, now);
 }
 
