@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <linux/udp.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "wgdeck/mem.h"
@@ -97,6 +99,12 @@ static void set_options(int descriptor, int family)
     }
 }
 
+bool udp_needs_sentinel(const char *release)
+{
+    unsigned major = 0, minor = 0, patch = 0;
+    return sscanf(release, "%u.%u.%u", &major, &minor, &patch) >= 2 && major == 7 && (minor == 0 || (minor == 1 && patch <= 4));
+}
+
 static bool has_segment(int descriptor)
 {
     const int off = 0;
@@ -147,7 +155,7 @@ static int open_one(int family, uint16_t port, uint32_t fwmark, bool shared)
 }
 
 /* All queues of one family. The first socket is bound alone, so that a port in use is refused even if its user would share it; then the others
- * join it. 0: done, or this family does not exist here; -1 with errno. */
+ * join it. SO_REUSEPORT stays on: it is by it that the kernel spreads datagrams over them. 0: done, or this family does not exist here; -1 with errno. */
 static int open_family(struct udp_sockets *sockets, int family, uint32_t fwmark)
 {
     int *descriptors = family == AF_INET ? sockets->v4 : sockets->v6;
@@ -229,6 +237,8 @@ struct udp_sockets *udp_open(uint16_t port, uint32_t fwmark, unsigned queues, bo
         errno = error;
         return NULL;
     }
+    struct utsname system;
+    sockets->sentinel = uname(&system) == 0 && udp_needs_sentinel(system.release);
     atomic_init(&sockets->segment4, segment && sockets->v4[0] >= 0 && has_segment(sockets->v4[0]));
     atomic_init(&sockets->segment6, segment && sockets->v6[0] >= 0 && has_segment(sockets->v6[0]));
     sockets->gro4 = sockets->gro6 = gro;

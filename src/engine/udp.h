@@ -40,6 +40,7 @@ struct udp_sockets {
     int v4[UDP_QUEUES], v6[UDP_QUEUES];      /* -1: that family does not exist here */
     atomic_bool segment4, segment6;          /* UDP_SEGMENT: turned off for good at the first EIO */
     bool gro4, gro6;                         /* as getsockopt read back */
+    bool sentinel;                           /* udp_needs_sentinel, of this kernel */
 };
 
 /* Bind both families to PORT (0: a random free one, the same for both), QUEUES sockets each (SO_REUSEPORT only if more than one, and only among these:
@@ -61,6 +62,9 @@ struct udp_train {
 /* Send COUNT (<= 64) trains in as few calls as there is: UDP_SEGMENT, else sendmmsg datagram by datagram. A source address that the host no longer has
  * is dropped and the train sent again. Returns how many datagrams were refused. QUEUE chooses the socket. */
 size_t udp_send(struct udp_sockets *sockets, unsigned queue, struct udp_train *trains, size_t count);
+/* Whether the kernel of this RELEASE (uname -r) spoils UDP_SEGMENT sends whose datagrams are all of one size: Linux 7.0.0 to 7.1.4. There a datagram of one
+ * byte, which every WireGuard drops, ends each such train, and short trains go singly. */
+bool udp_needs_sentinel(const char *release);
 bool udp_can_segment(const struct udp_sockets *sockets, int family);
 
 /* One receive: up to 64 KB of datagrams of equal size from one source. */

@@ -6,6 +6,7 @@
 #include "udp.h"
 
 #define TRAINS_MOST 64
+#define SENTINEL_FROM 8 /* datagrams */
 
 bool udp_can_segment(const struct udp_sockets *sockets, int family)
 {
@@ -134,16 +135,31 @@ static size_t send_again(struct udp_sockets *sockets, int descriptor, struct udp
     return datagrams_of(train);
 }
 
-/* As many of TRAINS as go to DESCRIPTOR in one piece each, in one call. How many were sent, or -1 with errno for the first. */
-static int send_whole(int descriptor, struct udp_train *trains, unsigned count)
+/* Whether TRAIN can go in one piece. */
+static bool is_whole(const struct udp_sockets *sockets, const struct udp_train *train)
 {
+    if (train->length <= train->size)
+        return true;
+    if (!udp_can_segment(sockets, train->to.to.plain.sa_family))
+        return false;
+    return !sockets->sentinel || train->length % train->size || (datagrams_of(train) >= SENTINEL_FROM && train->length < UDP_TRAIN_BYTES);
+}
+
+/* COUNT trains, each in one piece, in one call. How many were sent, or -1 with errno for the first. */
+static int send_whole(int descriptor, struct udp_train *trains, unsigned count, bool sentinel)
+{
+    static uint8_t zero;
     struct mmsghdr messages[TRAINS_MOST];
-    struct iovec parts[TRAINS_MOST];
+    struct iovec parts[TRAINS_MOST][2];
     struct send_control controls[TRAINS_MOST];
     for (unsigned i = 0; i < count; i++) {
-        parts[i] = (struct iovec){trains[i].bytes, trains[i].length};
-        make_control(&controls[i], &trains[i], trains[i].length > trains[i].size);
-        make_message(&messages[i].msg_hdr, &trains[i], &parts[i], &controls[i]);
+        const bool segmented = trains[i].length > trains[i].size;
+        parts[i][0] = (struct iovec){trains[i].bytes, trains[i].length};
+        parts[i][1] = (struct iovec){&zero, 1};
+        make_control(&controls[i], &trains[i], segmented);
+        make_message(&messages[i].msg_hdr, &trains[i], parts[i], &controls[i]);
+        if (sentinel && segmented && trains[i].length % trains[i].size == 0)
+            messages[i].msg_hdr.msg_iovlen = 2;
     }
     if (count == 1)
         return sendmsg(descriptor, &messages[0].msg_hdr, MSG_DONTWAIT) < 0 ? -1 : 1;
@@ -155,20 +171,18 @@ size_t udp_send(struct udp_sockets *sockets, unsigned queue, struct udp_train *t
     size_t refused = 0;
     for (size_t i = 0; i < count;) {
         const int family = trains[i].to.to.plain.sa_family, descriptor = descriptor_of(sockets, queue, &trains[i]);
-        const bool segment = udp_can_segment(sockets, family);
         unsigned run = 0;
         if (descriptor < 0) {
             refused += datagrams_of(&trains[i++]);
             continue;
         }
-        while (i + run < count && run < TRAINS_MOST && trains[i + run].to.to.plain.sa_family == family &&
-               (segment || trains[i + run].length <= trains[i + run].size))
+        while (i + run < count && run < TRAINS_MOST && trains[i + run].to.to.plain.sa_family == family && is_whole(sockets, &trains[i + run]))
             run++;
         if (run == 0) {
             refused += send_singly(descriptor, &trains[i++]);
             continue;
         }
-        int sent = send_whole(descriptor, &trains[i], run);
+        int sent = send_whole(descriptor, &trains[i], run, sockets->sentinel);
         if (sent > 0)
             i += (size_t)sent;
         else if (sent == 0 || errno != EINTR) {

@@ -303,6 +303,39 @@ static void test_refusals(void **state)
     }
 }
 
+static void test_sentinel_releases(void **state)
+{
+    static const struct { const char *release; bool needs; } cases[] = {
+        {"6.18.44", false}, {"7.0.0", true}, {"7.0.0-14-generic", true}, {"7.0.12", true}, {"7.1.0", true}, {"7.1.4-1-amd64", true}, {"7.1.5", false},
+        {"7.2.0", false}, {"7.10.1", false}, {"8.0.0", false}, {"5.10.0", false}, {"7", false}, {"", false}, {"x", false}, {"7.0", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        CASE_ASSERT(i, udp_needs_sentinel(cases[i].release) == cases[i].needs);
+}
+
+/* On such a kernel: trains of one size end with a datagram of one byte or go singly, others are as they are. */
+static void test_sentinel(void **state)
+{
+    static const struct { size_t length; uint16_t size; unsigned datagrams; bool sentinel; } cases[] = {
+        {100, 100, 1, false}, {700, 100, 7, false}, {800, 100, 8, true}, {799, 100, 8, false}, {6400, 100, 64, true}, {45 * 1452, 1452, 45, true},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct ends ends = open_ends();
+        struct udp_train train = train_of(&ends.to, cases[i].length, cases[i].size, 0);
+        struct udp_received last = {0};
+        if (!udp_can_segment(ends.a, AF_INET))
+            skip();
+        ends.a->sentinel = true;
+        fill(train.length);
+        CASE_ASSERT(i, udp_send(ends.a, 0, &train, 1) == 0);
+        CASE_ASSERT(i, collect(ends.b, AF_INET, train.length + cases[i].sentinel, train.size, &last) == cases[i].datagrams + cases[i].sentinel);
+        CASE_ASSERT(i, !memcmp(got, sent, train.length));
+        close_ends(&ends);
+    }
+}
+
 /* One call for all trains while the kernel takes them. */
 static void test_calls(void **state)
 {
@@ -381,6 +414,8 @@ int main(void)
         cmocka_unit_test(test_shared_port),
         cmocka_unit_test(test_trains),
         cmocka_unit_test_setup(test_refusals, reset),
+        cmocka_unit_test(test_sentinel_releases),
+        cmocka_unit_test_setup(test_sentinel, reset),
         cmocka_unit_test_setup(test_calls, reset),
         cmocka_unit_test_setup(test_stale_source, reset),
         cmocka_unit_test_setup(test_truncated, reset),
