@@ -348,7 +348,7 @@ static void take_datagram(struct rx *rx, uint8_t *bytes, size_t length, const st
         take_data(rx, bytes, length, received, now);
     else if (type >= MESSAGE_INITIATION && type <= MESSAGE_COOKIE && length == sizes[type])
         take_handshake(rx, bytes, length, &received->from);
-    else if (length > 1) /* one byte: the end of a train (udp_needs_sentinel), or the other side opens a way through a NAT */
+    else if (length != 1 || bytes[0] != 0) /* one zero: the end of a train (udp_needs_sentinel) */
         TALLY_ADD(rx->tally, malformed, 1);
 }
 

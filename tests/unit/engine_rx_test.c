@@ -307,7 +307,7 @@ static void test_handshakes(void **state)
         {1, 0, 148, true}, {2, 0, 92, true}, {3, 0, 64, false},                          /* these three are for control */
         {1, 0, 148, false}, {2, 0, 92, false},                                           /* bad mac1 */
         {1, 0, 147, true}, {1, 0, 149, true}, {2, 0, 148, true}, {3, 0, 92, true}, {3, 0, 63, true}, {0, 0, 148, true}, {5, 0, 148, true}, {255, 0, 64, true},
-        {1, 1, 148, true}, {4, 1, 148, true}, {3, 0, 32, true}, {4, 0, 31, true}, {1, 0, 2, true},
+        {1, 1, 148, true}, {4, 1, 148, true}, {3, 0, 32, true}, {4, 0, 31, true}, {1, 0, 1, true},
     };
     struct handshake_queue *queue = world->engine.handshakes;
     struct key private_key;
