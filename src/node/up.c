@@ -186,12 +186,12 @@ static int set_valid_mark(struct work *work)
     return done ? 0 : 1;
 }
 
-static int remove_rules(struct work *work, const struct up_step *step)
+/* Rules into a table without routes were left behind by an engine that died. */
+static int add_mark_rule(struct work *work, const struct up_step *step)
 {
-    int result = up_rule_mark(work->socket, step->family, step->table, false, work->err);
-    if (!up_rule_mark_is_there(work->socket, step->family))
-        result = up_rule_main(work->socket, step->family, false, work->err) || result ? -1 : 0;
-    return result;
+    if (!up_table_is_used(work->socket, step->family, step->table) && up_unrule(work->socket, step->family, step->table, work->err))
+        return -1;
+    return up_rule_mark(work->socket, step->family, step->table, true, work->err);
 }
 
 /* 0; 1: done, and there is nothing to undo; -1 with err. */
@@ -215,7 +215,7 @@ static int do_step(struct work *work, const struct up_step *step)
     case STEP_MARK:
         return up_set_mark(work->engine, work->name, step->table, err);
     case STEP_RULE_MARK:
-        return up_rule_mark(work->socket, step->family, step->table, true, err);
+        return add_mark_rule(work, step);
     case STEP_RULE_MAIN:
         return up_rule_main(work->socket, step->family, true, err);
     case STEP_ROUTE:
@@ -227,7 +227,7 @@ static int do_step(struct work *work, const struct up_step *step)
     case STEP_SAVE:
         return up_save(work->file, &work->running, work->socket, err);
     case STEP_UNRULE:
-        return remove_rules(work, step);
+        return up_unrule(work->socket, step->family, step->table, err);
     case STEP_UNLINK:
         return delete_link(work);
     case STEP_UNFIREWALL:
@@ -346,7 +346,7 @@ static void say_plan(const struct up_plan *plan, const char *name, struct buf *s
 static uint32_t find_free_table(struct nl_sock *socket)
 {
     uint32_t table = TABLE_FIRST;
-    while (table < TABLE_FIRST + 1000 && up_table_is_used(socket, table))
+    while (table < TABLE_FIRST + 1000 && (up_table_is_used(socket, AF_INET, table) || up_table_is_used(socket, AF_INET6, table)))
         table++;
     return table;
 }
@@ -412,6 +412,15 @@ static int do_each(struct work *work, const struct up_plan *plan)
     return result;
 }
 
+/* The mark was the engine's, and is gone with it, unless the file gives it. */
+static uint32_t find_mark(const struct work *work)
+{
+    uint32_t mark = work->running.fwmark;
+    if (!mark)
+        mark = up_mark_left_over(work->socket, AF_INET);
+    return mark ? mark : up_mark_left_over(work->socket, AF_INET6);
+}
+
 /* Where its engine is dead the file says what was set up. */
 static int find_running(struct work *work, bool *dead)
 {
@@ -421,11 +430,12 @@ static int find_running(struct work *work, bool *dead)
         return err_set(work->err, "%s is not up: no WireGuard interface of this name is here", work->name);
     if (*dead) {
         log_notice("%s: its engine is dead; what is left of it is taken away", work->name);
-        if (work->file)
+        if (work->file) {
             device_copy(&work->running, &work->file->wanted.device);
-        work->running.engine = ENGINE_USERSPACE;
-        if (work->file)
+            work->running.fwmark = find_mark(work);
             work->file->wanted.save_config = false;
+        }
+        work->running.engine = ENGINE_USERSPACE;
         return 0;
     }
     return result ? -1 : 0;

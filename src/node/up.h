@@ -106,8 +106,9 @@ int up_address(struct nl_sock *socket, const char *name, const struct prefix *pr
 int up_route(struct nl_sock *socket, const char *name, const struct prefix *prefix, uint32_t table, bool add, struct err *err);
 int up_rule_mark(struct nl_sock *socket, int family, uint32_t table, bool add, struct err *err); /* 1: it was there already; so below */
 int up_rule_main(struct nl_sock *socket, int family, bool add, struct err *err);
-bool up_rule_mark_is_there(struct nl_sock *socket, int family); /* that of any interface */
-bool up_table_is_used(struct nl_sock *socket, uint32_t table);
+int up_unrule(struct nl_sock *socket, int family, uint32_t table, struct err *err); /* both; none there is no error */
+uint32_t up_mark_left_over(struct nl_sock *socket, int family); /* one whose table is empty: its interface died; 0: none */
+bool up_table_is_used(struct nl_sock *socket, int family, uint32_t table);
 unsigned up_path_mtu(struct nl_sock *socket, const struct address *to); /* 0 unknown; TO NULL: of the default route */
 /* Its addresses, those that the kernel made for itself left out; owned by the caller. */
 int up_addresses(struct nl_sock *socket, const char *name, struct prefix **addresses, size_t *count, struct err *err);

@@ -131,6 +131,8 @@ static int change_link(struct nl_sock *socket, const char *name, unsigned mtu, b
     int code = talk(socket, message, NULL, NULL);
     if (!code)
         return 0;
+    if (code == -EADDRINUSE) /* the kernel's WireGuard opens its sockets only now */
+        return err_set(err, "%s: the listen port is taken by another program (ss -ulpn)", name);
     return mtu ? err_set(err, "%s cannot be set up with an MTU of %u: %s", name, mtu, reason(code))
                : err_set(err, "%s cannot be set %s: %s", name, up ? "up" : "down", reason(code));
 }
@@ -253,14 +255,11 @@ static int take_table(struct nl_msg *message, void *context)
     return NL_OK;
 }
 
-bool up_table_is_used(struct nl_sock *socket, uint32_t table)
+bool up_table_is_used(struct nl_sock *socket, int family, uint32_t table)
 {
-    static const unsigned char families[] = {AF_INET, AF_INET6};
     struct table_search search = {.table = table};
-    for (size_t i = 0; i < COUNT_OF(families); i++) {
-        struct rtmsg header = {.rtm_family = families[i]};
-        talk(socket, begin(RTM_GETROUTE, NLM_F_DUMP, &header, sizeof header), take_table, &search);
-    }
+    struct rtmsg header = {.rtm_family = (unsigned char)family};
+    talk(socket, begin(RTM_GETROUTE, NLM_F_DUMP, &header, sizeof header), take_table, &search);
     return search.found;
 }
 
@@ -351,24 +350,60 @@ int up_rule_main(struct nl_sock *socket, int family, bool is_new, struct err *er
     return finish_rule(socket, message, family, is_new, "table main suppress_prefixlength 0", err);
 }
 
+struct mark_rules {
+    uint32_t marks[64], priorities[64];
+    size_t count;
+};
+
 /* Rules as up_rule_mark makes them, of any table. */
 static int take_mark_rule(struct nl_msg *message, void *context)
 {
+    struct mark_rules *rules = context;
     struct nlmsghdr *answer = nlmsg_hdr(message);
     struct nlattr *part[FRA_MAX + 1];
     if (answer->nlmsg_type != RTM_NEWRULE || nlmsg_parse(answer, sizeof(struct fib_rule_hdr), part, FRA_MAX, NULL) < 0)
         return NL_OK;
     const struct fib_rule_hdr *header = nlmsg_data(answer);
     uint32_t table = part[FRA_TABLE] ? nla_get_u32(part[FRA_TABLE]) : header->table;
-    if ((header->flags & FIB_RULE_INVERT) && part[FRA_FWMARK] && nla_get_u32(part[FRA_FWMARK]) == table)
-        *(bool *)context = true;
+    if ((header->flags & FIB_RULE_INVERT) && part[FRA_FWMARK] && nla_get_u32(part[FRA_FWMARK]) == table && rules->count < COUNT_OF(rules->marks)) {
+        rules->priorities[rules->count] = part[FRA_PRIORITY] ? nla_get_u32(part[FRA_PRIORITY]) : 0;
+        rules->marks[rules->count++] = table;
+    }
     return NL_OK;
 }
 
-bool up_rule_mark_is_there(struct nl_sock *socket, int family)
+static struct mark_rules list_mark_rules(struct nl_sock *socket, int family)
 {
     struct fib_rule_hdr header = {.family = (unsigned char)family};
-    bool found = false;
-    talk(socket, begin(RTM_GETRULE, NLM_F_DUMP, &header, sizeof header), take_mark_rule, &found);
-    return found;
+    struct mark_rules rules = {.count = 0};
+    talk(socket, begin(RTM_GETRULE, NLM_F_DUMP, &header, sizeof header), take_mark_rule, &rules);
+    return rules;
+}
+
+int up_unrule(struct nl_sock *socket, int family, uint32_t table, struct err *err)
+{
+    struct mark_rules rules = list_mark_rules(socket, family);
+    size_t at = 0;
+    while (at < rules.count && rules.marks[at] != table)
+        at++;
+    if (at == rules.count)
+        return 0;
+    /* The one for main was made right after it, and stands right before it: another interface may have its own. */
+    struct nl_msg *message = begin_rule(family, false, 0, RT_TABLE_MAIN);
+    nla_put_u32(message, FRA_SUPPRESS_PREFIXLEN, 0);
+    nla_put_u32(message, FRA_PRIORITY, rules.priorities[at] - 1);
+    int code = talk(socket, message, NULL, NULL);
+    int result = up_rule_mark(socket, family, table, false, err);
+    if (code && rules.count == 1)
+        result = up_rule_main(socket, family, false, err) || result ? -1 : 0;
+    return result;
+}
+
+uint32_t up_mark_left_over(struct nl_sock *socket, int family)
+{
+    struct mark_rules rules = list_mark_rules(socket, family);
+    for (size_t i = 0; i < rules.count; i++)
+        if (!up_table_is_used(socket, family, rules.marks[i]))
+            return rules.marks[i];
+    return 0;
 }

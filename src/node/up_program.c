@@ -116,7 +116,8 @@ int up_firewall(const char *name, int family, uint32_t mark, const struct prefix
     struct buf text = BUF_EMPTY;
     if (!is_there("nft"))
         return 1;
-    buf_add_format(&text, "add table %s wg-quick-%s\n", ip, name);
+    /* One that was left over goes first; to delete it, it must be there. */
+    buf_add_format(&text, "add table %s wg-quick-%s\ndelete table %s wg-quick-%s\nadd table %s wg-quick-%s\n", ip, name, ip, name, ip, name);
     buf_add_format(&text, "add chain %s wg-quick-%s preraw { type filter hook prerouting priority -300; }\n", ip, name);
     buf_add_format(&text, "add chain %s wg-quick-%s premangle { type filter hook prerouting priority -150; }\n", ip, name);
     buf_add_format(&text, "add chain %s wg-quick-%s postmangle { type filter hook postrouting priority -150; }\n", ip, name);

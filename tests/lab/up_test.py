@@ -1,4 +1,5 @@
 """`wgdeck up` and `down` in hosts of the lab, with this program's own engine (or the kernel's, with LAB_ENGINE=kernel)."""
+import difflib
 import json
 import os
 
@@ -21,6 +22,11 @@ def state(host):
     commands = ("ip -o link", "ip rule", "ip -6 rule", "ip route show table all", "ip -6 route show table all", "ip -o addr",
                 "nft list ruleset", "ls /var/run/wireguard 2>/dev/null | grep -v wg0 || true", "ps ax -o args | grep '[w]gdeck engine' || true")
     return "\n".join(c + "\n" + strip(host.run(c, check=False).stdout) for c in commands)
+
+
+def assert_as(before, host):
+    now = state(host)
+    assert now == before, "\n".join(difflib.unified_diff(before.splitlines(), now.splitlines(), "before", "now", lineterm=""))
 
 
 def strip(text):
@@ -96,7 +102,7 @@ def test_failing_hook_is_undone():
         assert done.returncode == 1 and "PostUp: exit 7" in done.stderr and "status 7" in done.stderr, done.stderr
         assert "lookup 51820" in a.read("/tmp/rules")
         a.run(["test", "-e", "/tmp/pre-wgu"])
-        assert state(a) == before
+        assert_as(before, a)
 
 
 @timeout(90)
@@ -108,7 +114,7 @@ def test_failing_steps_are_undone():
         before = state(a)
         done = wgdeck(a, "up", "wgu", check=False)
         assert done.returncode == 1 and "10.99.0.0/16" in done.stderr and "leads there already" in done.stderr, done.stderr
-        assert state(a) == before
+        assert_as(before, a)
         before = state(b)
         taken = b.popen(["python3", "-c", f"import socket,time\ns=socket.socket(socket.AF_INET6,socket.SOCK_DGRAM)\ns.bind(('::',{PORT}))\nprint(flush=True)\n"
                                           "time.sleep(60)"], stdout=-1)
@@ -117,7 +123,7 @@ def test_failing_steps_are_undone():
         taken.kill()
         taken.wait()
         assert done.returncode == 1 and "port is taken" in done.stderr, done.stderr
-        assert state(b) == before
+        assert_as(before, b)
 
 
 @timeout(90)
@@ -136,7 +142,7 @@ def test_default_route():
         rules = a.out("ip rule; ip -6 rule")
         assert rules.count("suppress_prefixlength 0") == 2 and rules.count("fwmark 0xca6c lookup 51820") == 2, rules
         wgdeck(a, "down", "wgu")
-        assert state(a) == before
+        assert_as(before, a)
 
 
 @timeout(90)
@@ -195,6 +201,39 @@ def test_waiting_engine_is_used():
 
 
 @timeout(90)
+def test_engine_that_died():
+    """Its interface went with it; down takes away the rules, the firewall and the socket that are left, and up works at once too."""
+    if KERNEL:
+        return
+    with bare_lab() as lab:
+        a, _ = pair(lab, allowed_a="0.0.0.0/0, ::/0", more="SaveConfig = true")
+        before, saved = state(a), a.read("/etc/wireguard/wgu.conf")
+        for again in (False, True):
+            wgdeck(a, "up", "wgu")
+            a.run("kill -9 $(pgrep -f 'engine wgu$'); while [ -e /sys/class/net/wgu ]; do sleep 0.1; done")
+            if again:
+                assert "is up" in wgdeck(a, "up", "wgu").stderr
+                assert a.out("nft list ruleset").count("daddr 10.66.0.1") == 1
+            else:
+                assert "is dead" in wgdeck(a, "down", "wgu").stderr
+                assert_as(before, a)
+                assert a.read("/etc/wireguard/wgu.conf") == saved
+        wgdeck(a, "down", "wgu")
+        assert_as(before, a)
+
+
+@timeout(90)
+def test_interrupted():
+    """SIGTERM in the middle: what was done is undone."""
+    with bare_lab() as lab:
+        a, _ = pair(lab, allowed_a="0.0.0.0/0", more="PostUp = touch /tmp/begun; sleep 1")
+        before = state(a)
+        done = a.run(f"{PROGRAM} up wgu & while [ ! -e /tmp/begun ]; do sleep 0.05; done; kill -TERM $!; wait $!", check=False)
+        assert done.returncode == 1 and "interrupted" in done.stderr, done
+        assert_as(before, a)
+
+
+@timeout(90)
 def test_wg_quick_takes_down_what_up_made():
     """The rules and the firewall are wg-quick's own, so that it can end what was begun here."""
     with bare_lab() as lab:
@@ -204,4 +243,4 @@ def test_wg_quick_takes_down_what_up_made():
         a.run(["wg-quick", "down", "wgu"])
         a.run("for i in 1 2 3 4 5 6 7 8 9 10; do [ -e /var/run/wireguard/wgu.sock ] || exit 0; sleep 0.2; done; exit 1")
         a.run("sleep 0.3")
-        assert state(a) == before
+        assert_as(before, a)
