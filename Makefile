@@ -142,11 +142,11 @@ check:
 	$(Q)$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang SANITIZE=address,undefined FUZZ=1 fuzz-programs
 	$(Q)tests/check $(BUILD)
 
-# The kernel's own WireGuard, in a guest: those of the lab's tests in which the engine matters, and what only a kernel can show.
+# The kernel's own WireGuard, in a guest: the engine beside it, those of the lab's tests in which the engine matters, what only a kernel can show.
 check-vm:
 	$(Q)tools/deps build lab test vm
 	$(Q)$(MAKE) --no-print-directory all unit-programs
-	$(Q)tests/vm/run $(BUILD) 'cd tests/lab && BUILD=$(BUILD) LAB_ENGINE=kernel ./run.py -j 3 kernel_test.py signatures_test.py faults_test.py node_test.py' 1800
+	$(Q)tests/vm/run $(BUILD) 'cd tests/lab && BUILD=$(BUILD) LAB_ENGINE=kernel PEER=kernel ./run.py -j 3 ../interop/interop_test.py kernel_test.py signatures_test.py faults_test.py node_test.py' 1800
 
 # The engine beside others for as long as a session lives and longer, and all of its tests again under AddressSanitizer.
 check-engine:
