@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "../unit/noise_transcript.h"
-#include "engine/noise.h"
+#include "../../src/engine/noise.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
