@@ -444,6 +444,23 @@ static void test_mixed_train(void **state)
     assert_int_equal(atomic_load(&world->other->rx_bytes), size);
 }
 
+/* More datagrams in one train than are opened before they are checked: all count, once. */
+static void test_long_train(void **state)
+{
+    enum { COUNT = 300 };
+    static uint8_t messages[COUNT * 32], again[COUNT * 32];
+    struct udp_received received = received_of(sizeof messages, 32, 0);
+    (void)state;
+    for (uint64_t i = 0; i < COUNT; i++)
+        world_seal(world, world->keypair, i, NULL, 0, messages + 32 * i);
+    memcpy(again, messages, sizeof again);
+    rx_train(rx, messages, &received, world->now);
+    assert_int_equal(atomic_load(&world->peer->rx_bytes), COUNT * 32);
+    rx_train(rx, again, &received, world->now);
+    assert_int_equal(atomic_load(&world->tally.replayed_data), COUNT);
+    rx_flush(rx);
+}
+
 static void test_truncated(void **state)
 {
     static const struct inner inner = {4, 2, 1, 0, false, 0, 60};
@@ -466,7 +483,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good), TEST(test_keepalive), TEST(test_forged), TEST(test_replayed), TEST(test_expired), TEST(test_wrong_source),
         TEST(test_bad_packets), TEST(test_ecn), TEST(test_next_is_confirmed), TEST(test_late_rekey), TEST(test_roams), TEST(test_handshakes),
-        TEST(test_no_identity), TEST(test_train), TEST(test_train_refused), TEST(test_mixed_train), TEST(test_truncated),
+        TEST(test_no_identity), TEST(test_train), TEST(test_train_refused), TEST(test_mixed_train), TEST(test_long_train), TEST(test_truncated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -303,6 +303,22 @@ static void test_refusals(void **state)
     }
 }
 
+/* Datagram by datagram, one of them refused: the others go on. */
+static void test_refused_singly(void **state)
+{
+    struct ends ends = open_ends();
+    struct udp_train train = train_of(&ends.to, 2500, 1000, 0);
+    struct udp_received last = {0};
+    (void)state;
+    atomic_store(&ends.a->segment4, false);
+    fill(train.length);
+    fail_next = ENOBUFS;
+    assert_int_equal(udp_send(ends.a, 0, &train, 1), 1);
+    assert_int_equal(collect(ends.b, AF_INET, 1500, 1000, &last), 2);
+    assert_memory_equal(got, sent + 1000, 1500);
+    close_ends(&ends);
+}
+
 static void test_sentinel_releases(void **state)
 {
     static const struct { const char *release; bool needs; } cases[] = {
@@ -414,6 +430,7 @@ int main(void)
         cmocka_unit_test(test_shared_port),
         cmocka_unit_test(test_trains),
         cmocka_unit_test_setup(test_refusals, reset),
+        cmocka_unit_test_setup(test_refused_singly, reset),
         cmocka_unit_test(test_sentinel_releases),
         cmocka_unit_test_setup(test_sentinel, reset),
         cmocka_unit_test_setup(test_calls, reset),
