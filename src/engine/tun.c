@@ -113,6 +113,8 @@ static int refuse_device(const char *name, bool taken_over, struct err *err)
     return -1;
 }
 
+enum { BUSY_TRIES = 20, BUSY_PAUSE = 25000 };
+
 /* One more queue of the device; the first makes it. 0, or -1 with errno. */
 static int attach(struct tun *tun, unsigned queue, bool vnet)
 {
@@ -192,10 +194,12 @@ static int make(struct tun *tun, const char *name, unsigned queues, bool offload
     memcpy(tun->name, name, strlen(name) + 1);
     tun->queues = queues < 1 ? 1 : queues > TUN_QUEUES ? TUN_QUEUES : queues;
     atomic_store(&tun->vnet, offload);
-    for (unsigned i = 0; i < tun->queues; i++)
-        if (attach(tun, i, offload) != 0) {
-            refuse_device(name, false, err);
-            return -1;
+    for (unsigned i = 0, tries = 0; i < tun->queues; i++)
+        while (attach(tun, i, offload) != 0) {
+            /* An engine that was killed a moment ago holds its device until the kernel has taken it apart. */
+            if (errno != EBUSY || tries++ == BUSY_TRIES)
+                return refuse_device(name, false, err);
+            usleep(BUSY_PAUSE);
         }
     memcpy(ifr.ifr_name, tun->name, sizeof ifr.ifr_name);
     ifr.ifr_mtu = TUN_MTU;

@@ -113,20 +113,46 @@ static int identify(struct uapi_place *place)
     return 0;
 }
 
+/* Where a socket of FINAL (FOLDER/NAME.sock) is bound before it gets its name: two folders below, so that the path which the kernel shows of it ever after
+ * (ss, /proc/net/unix) ends as the final one does. Those who list sockets to find engines look for that end. False: there is no room for such a path. */
+struct birth_place { char upper[108], lower[108], path[108]; };
+static bool find_birth_place(struct birth_place *birth, const char *final)
+{
+    const char *slash = strrchr(final, '/'), *last = slash;
+    while (last > final && last[-1] != '/')
+        last--;
+    int length = snprintf(birth->upper, sizeof birth->upper, "%.*s/.new", (int)(slash - final), final);
+    if (length >= 0 && (size_t)length < sizeof birth->upper)
+        length = snprintf(birth->lower, sizeof birth->lower, "%s/%.*s", birth->upper, (int)(slash - last), last);
+    if (length >= 0 && (size_t)length < sizeof birth->lower)
+        length = snprintf(birth->path, sizeof birth->path, "%s%s", birth->lower, slash);
+    return length >= 0 && (size_t)length < sizeof birth->path;
+}
+
 int uapi_place_listen(struct uapi_place *place, struct err *err)
 {
-    char path[sizeof place->path + 8];
-    snprintf(path, sizeof path, "%.*s.new", (int)(strlen(place->path) - strlen(".sock")), place->path);
-    place->listening = listen_at(path, err);
-    if (place->listening < 0)
-        return -1;
-    if (rename(path, place->path) || identify(place)) {
-        fail(place->path, "", err);
-        unlink(path);
-        return -1;
+    struct birth_place birth;
+    const bool apart = find_birth_place(&birth, place->path);
+    int result = -1;
+    if (apart) { /* what goes wrong here, bind tells */
+        (void)mkdir(birth.upper, 0700);
+        (void)mkdir(birth.lower, 0700);
+    } else {
+        snprintf(birth.path, sizeof birth.path, "%.*s.new", (int)(strlen(place->path) - strlen(".sock")), place->path);
     }
-    unlock_folder(place);
-    return 0;
+    place->listening = listen_at(birth.path, err);
+    if (place->listening >= 0 && (rename(birth.path, place->path) || identify(place))) {
+        fail(place->path, "", err);
+        unlink(birth.path);
+    } else if (place->listening >= 0) {
+        result = 0;
+        unlock_folder(place);
+    }
+    if (apart) {
+        (void)rmdir(birth.lower);
+        (void)rmdir(birth.upper);
+    }
+    return result;
 }
 
 int uapi_place_given(struct uapi_place *place, int descriptor, struct err *err)

@@ -199,7 +199,7 @@ def test_bug_08_a_flood_is_its_senders_affair():
                 if reply and reply[0] == COOKIE:
                     raw.party.take_cookie(reply)
                     cookies += 1
-                elif reply and reply[0] == RESPONSE:
+                elif reply and reply[0] == RESPONSE and reply[8:12] == struct.pack("<I", raw.party.local):
                     raw.session = raw.party.response(reply)
                     raw.send(raw.session.seal(b""))
                     connected = time.monotonic() - began

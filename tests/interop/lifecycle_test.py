@@ -93,6 +93,26 @@ def test_daemon_returns_when_the_socket_answers():
         until(lambda: not os.path.exists(e.socket_path), 5, "it ends with its link")
 
 
+def test_socket_is_shown_by_its_name():
+    """Who looks for engines lists sockets: the kernel's list must show the name that clients use."""
+    with World("a") as w:
+        e = w.engine("a", "wg1")
+        assert re.search(r"wireguard/wg1\.sock$", w["a"].run("cat /proc/net/unix").stdout, re.M)
+        assert os.listdir("/run/wireguard") == ["wg1.sock"], os.listdir("/run/wireguard")
+        assert e.alive()
+
+
+def test_killed_and_started_at_once():
+    """Before the kernel has taken the old one's device apart."""
+    only_ours()
+    with World("a") as w:
+        e = w.engine("a", "wg1")
+        for _ in range(5):
+            e.process.kill()
+            e.start(wait=False)
+            until(lambda: "interface: wg1" in e.wg("show", check=False), 5, "it answers")
+
+
 def test_foreground_by_environment():
     with World("a") as w:
         e = w.raw_engine("a", "wg1", arguments=["wg1"], env={"WG_PROCESS_FOREGROUND": "1"})

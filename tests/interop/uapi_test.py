@@ -6,7 +6,7 @@ import socket
 import time
 
 from run import timeout
-from world import IS_OURS, World, answer, b64, errno_of, only_ours, until
+from world import IS_OURS, SANITIZED, World, answer, b64, errno_of, only_ours, until
 
 KEY = "11" * 32
 
@@ -219,7 +219,7 @@ def test_10000_peers():
         assert e.uapi(request, 30) == "errno=0\n\n"
         took = time.monotonic() - began
         print(f"10,000 peers in {took:.2f} s; {before} -> {e.memory()} KB")
-        if IS_OURS:
+        if IS_OURS and not SANITIZED:
             # The DH of each with this node's key is most of it: 30 µs.
             assert took < 1 * (3 if os.environ.get("WGDECK_GUEST") else 1.5), took
             assert e.memory() < 40000, e.memory()

@@ -329,6 +329,8 @@ class World:
         os.environ["PATH"] = "/run/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         os.environ["STATE_DIRECTORY"] = "/run/state"
         os.environ["ASAN_OPTIONS"] = "detect_leaks=0"
+        if "tsan" in str(PROGRAM):
+            os.environ["WGDECK_SANDBOX"] = "0"
         os.environ.pop("WG_PROCESS_FOREGROUND", None)
         if IS_OURS and OURS == ["wgdeck-engine"] and not os.access(PROGRAM, os.X_OK):
             raise Failed(f"{PROGRAM} is not built")

@@ -335,6 +335,10 @@ class Breaks:
         wireguard-go's TUN is not persistent, so the interface goes; an engine that makes it persistent leaves it."""
         self._signal_engine(host, signal.SIGKILL)
         self._until(lambda: not self._engine(host), f"{host}: the engine does not end")
+        # The kernel takes its device apart after the process has no name any more.
+        end = time.monotonic() + 1
+        while INTERFACE in self.host(host).out(["ip", "-o", "link"]) and time.monotonic() < end:
+            time.sleep(0.02)
 
     def start_engine(self, host: str):
         """Start it again, with the rows of the saved file."""
