@@ -103,12 +103,13 @@ def test_socket_is_shown_by_its_name():
 
 
 def test_killed_and_started_at_once():
-    """Before the kernel has taken the old one's device apart."""
+    """The process is gone; its device may not be yet."""
     only_ours()
     with World("a") as w:
         e = w.engine("a", "wg1")
         for _ in range(5):
             e.process.kill()
+            e.process.wait()
             e.start(wait=False)
             until(lambda: "interface: wg1" in e.wg("show", check=False), 5, "it answers")
 

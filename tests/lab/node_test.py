@@ -113,7 +113,7 @@ def test_the_helper_and_the_bare_look_agree():
         push(lab)
         seen, text = observe(lab), bare(lab)
         device = seen["devices"][0]
-        assert device["engine"] in ("userspace", "kernel", "wgdeck") and device["public_key"] == lab.host("a").public_key
+        assert device["engine"] in ("userspace", "kernel", "embedded") and device["public_key"] == lab.host("a").public_key
         dump = {line.split("\t")[1]: line.split("\t") for line in re.findall(r"(?m)^d (.*)$", text) if line.count("\t") == 8}
         assert set(dump) == {row["key"] for row in device["peers"]} == {lab.host(n).public_key for n in "bc"}
         hashes = {f"#{number}": line for number, line in enumerate(re.findall(r"(?m)^h (.*)$", text), 1)}
