@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "engine.h"
@@ -15,8 +14,6 @@
 #define BUFFERS_MOST 32      /* when datagrams come singly */
 #define BATCH_LEAST 64       /* datagrams, below which a full batch was too small */
 #define BATCH_MOST 256
-#define BURST 200            /* small datagrams in one batch: nearly what a socket's default buffer holds of them */
-#define BURST_BYTES 65536
 #define BUFFER_BYTES 65536
 #define BUFFER_STRIDE (BUFFER_BYTES + 4096 + 192) /* their beginnings do not share the same sets of the cache */
 #define RUN 64               /* datagrams of one session that are opened, then checked under one lock */
@@ -42,7 +39,6 @@ struct rx {
     struct coalescer coalescer;
     uint8_t *memory, *buffers[BUFFERS_MOST]; /* what is not used is not touched */
     unsigned buffer_count;           /* of the next batch */
-    bool burst;                      /* the last one was many small datagrams */
     uint8_t *scratch;                /* a super-packet that the TUN refused; made when first needed */
 
     /* Until rx_flush, for what stays the same from datagram to datagram. */
@@ -386,14 +382,12 @@ static bool receive(struct rx *rx, const struct udp_sockets *sockets, int family
     const unsigned most = rx->buffer_count;
     const int count = udp_receive(sockets, rx->queue, family, rx->buffers, BUFFER_BYTES, received, most);
     const int64_t now = clock_steady();
-    size_t datagrams = 0, bytes = 0;
+    size_t datagrams = 0;
     for (int i = 0; i < count; i++) {
         rx_train(rx, rx->buffers[i], &received[i], now);
-        bytes += received[i].length;
         datagrams += received[i].size ? received[i].length / received[i].size : 1;
     }
     rx_flush(rx);
-    rx->burst = datagrams >= BURST && bytes < BURST_BYTES;
     if (count < (int)most)
         return false;
     if (datagrams < BATCH_LEAST && most < BUFFERS_MOST)
@@ -401,17 +395,6 @@ static bool receive(struct rx *rx, const struct udp_sockets *sockets, int family
     else if (datagrams > BATCH_MOST && most > BUFFERS_LEAST)
         rx->buffer_count = most / 2;
     return true;
-}
-
-/* Programs here take small packets one by one; those that were just given a burst get to run before the next one overflows their sockets. The shortest
- * sleep there is: some 50 us, while far more datagrams wait in our own socket's buffer; sched_yield would lose a whole slice. On two full cores about a
- * third more of the packets of 64 bytes arrive so. */
-static void pause_after_burst(struct rx *rx)
-{
-    static const struct timespec shortest = {0, 1};
-    if (rx->burst)
-        nanosleep(&shortest, NULL);
-    rx->burst = false;
 }
 
 static void receive_all(struct rx *rx, bool v4, bool v6)
@@ -423,7 +406,6 @@ static void receive_all(struct rx *rx, bool v4, bool v6)
         v4 = v4 && sockets && sockets->v4[rx->queue] >= 0 && receive(rx, sockets, AF_INET);
         v6 = v6 && sockets && sockets->v6[rx->queue] >= 0 && receive(rx, sockets, AF_INET6);
         epoch_leave(&engine->epoch, rx->reader);
-        pause_after_burst(rx);
     }
 }
 
