@@ -53,6 +53,16 @@ struct link_message {
     uint32_t size;
 };
 
+static void tell_kernel(const void *message, size_t length)
+{
+    const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+    int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (descriptor < 0)
+        return;
+    (void)!sendto(descriptor, message, length, MSG_DONTWAIT, (const struct sockaddr *)&kernel, sizeof kernel);
+    close(descriptor);
+}
+
 static void send_limits(int index, uint32_t segments)
 {
     struct link_message message = {
@@ -63,12 +73,7 @@ static void send_limits(int index, uint32_t segments)
         .size_attribute = {.rta_len = RTA_LENGTH(sizeof(uint32_t)), .rta_type = IFLA_GSO_MAX_SIZE},
         .size = GSO_MAX_SIZE,
     };
-    const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-    int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-    if (descriptor < 0)
-        return;
-    (void)!sendto(descriptor, &message, sizeof message, MSG_DONTWAIT, (const struct sockaddr *)&kernel, sizeof kernel);
-    close(descriptor);
+    tell_kernel(&message, sizeof message);
 }
 
 void tun_fit(const struct tun *tun, int mtu)
@@ -86,6 +91,28 @@ void tun_fit(const struct tun *tun, int mtu)
 }
 
 /* --- opening */
+
+/* No link-local address made by the kernel: its own WireGuard has none either, and SaveConfig would write it into the file. */
+static void no_link_local(struct ifreq *ifr)
+{
+    struct {
+        struct nlmsghdr header;
+        struct ifinfomsg info;
+        struct rtattr families, inet6, attribute;
+        uint8_t mode, padding[3];
+    } message = {
+        .header = {.nlmsg_len = sizeof message, .nlmsg_type = RTM_NEWLINK, .nlmsg_flags = NLM_F_REQUEST, .nlmsg_seq = 1},
+        .info = {.ifi_family = AF_UNSPEC},
+        .families = {.rta_len = 2 * sizeof(struct rtattr) + RTA_LENGTH(sizeof(uint8_t)), .rta_type = IFLA_AF_SPEC},
+        .inet6 = {.rta_len = sizeof(struct rtattr) + RTA_LENGTH(sizeof(uint8_t)), .rta_type = AF_INET6},
+        .attribute = {.rta_len = RTA_LENGTH(sizeof(uint8_t)), .rta_type = IFLA_INET6_ADDR_GEN_MODE},
+        .mode = IN6_ADDR_GEN_MODE_NONE,
+    };
+    if (device_ioctl(SIOCGIFINDEX, ifr) != 0)
+        return;
+    message.info.ifi_index = ifr->ifr_ifindex;
+    tell_kernel(&message, sizeof message);
+}
 
 static int refuse_device(const char *name, bool taken_over, struct err *err)
 {
@@ -207,6 +234,7 @@ static int make(struct tun *tun, const char *name, unsigned queues, bool offload
         return refuse_device(name, false, err);
     ifr.ifr_qlen = TUN_QUEUE_LENGTH;
     (void)device_ioctl(SIOCSIFTXQLEN, &ifr);
+    no_link_local(&ifr);
     return 0;
 }
 
