@@ -50,6 +50,7 @@ static inline void spin_lock(struct spin *spin)
         if (tries > 100)
             sched_yield();
 }
+static inline bool spin_try_lock(struct spin *spin) { return !atomic_flag_test_and_set_explicit(&spin->held, memory_order_acquire); }
 static inline void spin_unlock(struct spin *spin) { atomic_flag_clear_explicit(&spin->held, memory_order_release); }
 
 struct keypair { /* in secret memory (engine->keypair_pool); constant once published, but for what is atomic or under replay_lock */
@@ -143,6 +144,7 @@ struct worker { /* a queue's pair of threads; worker[0..queues-1] */
     unsigned tx_reader, rx_reader;   /* epoch readers */
     pthread_t tx_thread, rx_thread;
     bool tx_runs, rx_runs;           /* control: the thread was begun */
+    struct spin tun_reader;          /* held while the TUN's queue is read and what came is sent, so that the order stays */
     int tx_kick, rx_kick;            /* eventfds: look at engine->stopping and engine->sockets again */
     struct worker_tally tx_tally, rx_tally;
 };
@@ -239,6 +241,9 @@ struct tx *tx_new(struct engine *engine, unsigned queue, unsigned reader, struct
 void tx_free(struct tx *tx);
 void *tx_thread(void *worker);                                /* TUN to UDP, until engine->stopping */
 void tx_drain(struct tx *tx);                                 /* all that the TUN has now; for the thread and tests */
+/* RX, with a struct tx of its own: the kernel answers a packet (an echo, an ACK) while it is written to the TUN. That answer goes out here and now, while TX
+ * still wakes up; when TX runs already, nothing is done. */
+void tx_answer(struct tx *tx, struct worker *worker);
 /* Control thread, with engine->control_tx: what waited for a session goes out (or is dropped and counted when there is no usable one: then false). */
 bool tx_send_staged(struct tx *tx, struct peer *peer);
 bool tx_send_keepalive(struct tx *tx, struct peer *peer);     /* an empty packet under the current key; false: no usable key or endpoint */

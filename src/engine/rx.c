@@ -14,6 +14,7 @@
 #define BUFFERS_MOST 32      /* when datagrams come singly */
 #define BATCH_LEAST 64       /* datagrams, below which a full batch was too small */
 #define BATCH_MOST 256
+#define FEW 2                /* datagrams in a wake-up, to which an answer is sent without waiting for TX; with more there, TX runs anyway */
 #define BUFFER_BYTES 65536
 #define BUFFER_STRIDE (BUFFER_BYTES + 4096 + 192) /* their beginnings do not share the same sets of the cache */
 #define RUN 64               /* datagrams of one session that are opened, then checked under one lock */
@@ -39,6 +40,8 @@ struct rx {
     struct coalescer coalescer;
     uint8_t *memory, *buffers[BUFFERS_MOST]; /* what is not used is not touched */
     unsigned buffer_count;           /* of the next batch */
+    struct tx *answers;              /* for what the kernel answers at once */
+    size_t datagrams;                /* since the thread woke up */
     uint8_t *scratch;                /* a super-packet that the TUN refused; made when first needed */
 
     /* Until rx_flush, for what stays the same from datagram to datagram. */
@@ -388,6 +391,7 @@ static bool receive(struct rx *rx, const struct udp_sockets *sockets, int family
         datagrams += received[i].size ? received[i].length / received[i].size : 1;
     }
     rx_flush(rx);
+    rx->datagrams += datagrams;
     if (count < (int)most)
         return false;
     if (datagrams < BATCH_LEAST && most < BUFFERS_MOST)
@@ -426,6 +430,7 @@ void *rx_thread(void *argument)
     struct rx *rx = rx_new(engine, worker->queue, worker->rx_reader, &worker->rx_tally);
     struct pollfd wanted[3] = {{.fd = -1, .events = POLLIN}, {.fd = -1, .events = POLLIN}, {.fd = worker->rx_kick, .events = POLLIN}};
     uint64_t kicks;
+    rx->answers = tx_new(engine, worker->queue, worker->rx_reader, &worker->rx_tally);
     see_sockets(rx, wanted);
     while (!atomic_load(&engine->stopping)) {
         if (poll(wanted, 3, -1) < 0)
@@ -434,8 +439,12 @@ void *rx_thread(void *argument)
             (void)!read(worker->rx_kick, &kicks, sizeof kicks);
             see_sockets(rx, wanted);
         }
+        rx->datagrams = 0;
         receive_all(rx, wanted[0].revents != 0, wanted[1].revents != 0);
+        if (rx->datagrams > 0 && rx->datagrams <= FEW)
+            tx_answer(rx->answers, worker);
     }
+    tx_free(rx->answers);
     rx_free(rx);
     return NULL;
 }

@@ -274,19 +274,31 @@ static bool take_packet(struct tx *tx)
 
 /* --- the thread */
 
-void tx_drain(struct tx *tx)
+/* One batch, from the TUN to the net. Whether there may be more. */
+static bool take_batch(struct tx *tx)
 {
     bool more = true;
-    while (more) {
-        epoch_enter(&tx->engine->epoch, tx->reader);
-        tx->sockets = atomic_load(&tx->engine->sockets);
-        tx->now = clock_steady();
-        while (tx->used < TRAIN_ENOUGH && more)
-            more = take_packet(tx);
-        send_trains(tx);
-        epoch_leave(&tx->engine->epoch, tx->reader);
-        more = more && !atomic_load_explicit(&tx->engine->stopping, memory_order_relaxed);
-    }
+    epoch_enter(&tx->engine->epoch, tx->reader);
+    tx->sockets = atomic_load(&tx->engine->sockets);
+    tx->now = clock_steady();
+    while (tx->used < TRAIN_ENOUGH && more)
+        more = take_packet(tx);
+    send_trains(tx);
+    epoch_leave(&tx->engine->epoch, tx->reader);
+    return more;
+}
+
+void tx_drain(struct tx *tx)
+{
+    while (take_batch(tx) && !atomic_load_explicit(&tx->engine->stopping, memory_order_relaxed)) {}
+}
+
+void tx_answer(struct tx *tx, struct worker *worker)
+{
+    if (!spin_try_lock(&worker->tun_reader))
+        return;
+    (void)take_batch(tx);
+    spin_unlock(&worker->tun_reader);
 }
 
 void *tx_thread(void *argument)
@@ -303,8 +315,11 @@ void *tx_thread(void *argument)
             (void)!read(worker->tx_kick, &kicks, sizeof kicks);
         if (wanted[1].revents & (POLLERR | POLLNVAL)) /* the device is gone: control sees it and ends this */
             wanted[1].fd = -1;
-        else if (wanted[1].revents)
+        else if (wanted[1].revents) {
+            spin_lock(&worker->tun_reader);
             tx_drain(tx);
+            spin_unlock(&worker->tun_reader);
+        }
     }
     tx_free(tx);
     return NULL;

@@ -160,6 +160,12 @@ static void test_cookie_reply(void **state)
     macs_write(&known, &mac1, 6, &message, sizeof message);
     assert_memory_equal(message.mac1, their_initiation + 116, 16);
     assert_true(mac2_is_good(cookie, &message, sizeof message));
+    assert_false(mac2_is_good(cookie, &message, 31));
+    for (size_t bit = 0; bit < sizeof message * 8; bit++) {
+        ((uint8_t *)&message)[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        assert_false(mac2_is_good(cookie, &message, sizeof message));
+        ((uint8_t *)&message)[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
     macs_write(&known, &mac1, 5 + 115 * CLOCK_SECOND, &message, sizeof message);
     assert_true(sodium_is_zero(message.mac2, 16));
 }
@@ -373,9 +379,12 @@ static void test_tai64n(void **state)
 {
     uint8_t before[TAI64N_SIZE] = {0}, now[TAI64N_SIZE];
     static const uint8_t in_1970[TAI64N_SIZE] = {0x40, 0, 0, 0, 0, 0, 0, 0x0b, 0, 0, 0, 0};
+    static const uint8_t nearly_two[TAI64N_SIZE] = {0x40, 0, 0, 0, 0, 0, 0, 0x0b, 0x3b, 0, 0, 0}; /* 999,999,999 ns is 0x3b9ac9ff */
     (void)state;
     noise_tai64n(CLOCK_SECOND, now);
     assert_memory_equal(now, in_1970, sizeof now);
+    noise_tai64n(2 * CLOCK_SECOND - 1, now);
+    assert_memory_equal(now, nearly_two, sizeof now);
     for (int64_t wall = 0; wall < 3 * CLOCK_SECOND; wall += CLOCK_MILLISECOND) {
         noise_tai64n(1795388400 * CLOCK_SECOND + wall, now);
         assert_true(memcmp(now, before, sizeof now) >= 0);
