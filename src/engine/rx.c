@@ -241,8 +241,8 @@ static void note_data(struct peer *peer, int64_t now)
 {
     if (atomic_load_explicit(&peer->unacknowledged_since, memory_order_relaxed))
         return;
-    atomic_store_explicit(&peer->unacknowledged_since, now, memory_order_relaxed);
-    if (atomic_load_explicit(&peer->armed, memory_order_relaxed) > now + KEEPALIVE_TIMEOUT)
+    atomic_store(&peer->unacknowledged_since, now); /* in one order with armed, as timers.c reads them; only at the first packet of a wait */
+    if (atomic_load(&peer->armed) > now + KEEPALIVE_TIMEOUT)
         peer_post(peer, PEER_WANTS_TIMER);
 }
 

@@ -107,8 +107,9 @@ static struct timer_plan plan_of(const struct peer *peer, int64_t now)
         .handshake_started = peer->handshake_started,
         .handshake_sent = peer->handshake_sent,
         .handshake_tries = peer->handshake_tries,
-        .unanswered_since = atomic_load_explicit(&peer->unanswered_since, memory_order_relaxed),
-        .unacknowledged_since = atomic_load_explicit(&peer->unacknowledged_since, memory_order_relaxed),
+        /* In one order with armed (see arm): a data thread that sets one of these either is seen here, or sees that nothing is armed. */
+        .unanswered_since = atomic_load(&peer->unanswered_since),
+        .unacknowledged_since = atomic_load(&peer->unacknowledged_since),
         .last_traffic = sent > received ? sent : received,
         .session_died = peer->session_died,
         .keepalive = atomic_load_explicit(&peer->keepalive, memory_order_relaxed),

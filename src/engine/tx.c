@@ -152,8 +152,8 @@ static void note_sent(struct peer *peer, const struct keypair *keypair, uint64_t
     if (atomic_load_explicit(&peer->unacknowledged_since, memory_order_relaxed))
         atomic_store_explicit(&peer->unacknowledged_since, 0, memory_order_relaxed);
     if (data && !atomic_load_explicit(&peer->unanswered_since, memory_order_relaxed)) {
-        atomic_store_explicit(&peer->unanswered_since, now, memory_order_relaxed);
-        if (atomic_load_explicit(&peer->armed, memory_order_relaxed) > now + NEW_HANDSHAKE_AFTER)
+        atomic_store(&peer->unanswered_since, now); /* in one order with armed, as timers.c reads them */
+        if (atomic_load(&peer->armed) > now + NEW_HANDSHAKE_AFTER)
             peer_post(peer, PEER_WANTS_TIMER);
     }
     atomic_fetch_add_explicit(&peer->tx_bytes, bytes, memory_order_relaxed);
@@ -197,6 +197,11 @@ static void seal_packet(struct tx *tx, struct peer *peer, struct keypair *keypai
     uint64_t counter = atomic_fetch_add_explicit(&keypair->send_counter, segments_left(&segments), memory_order_relaxed);
     while ((size = segment_next(&segments, PADDING, &segment)) > 0) {
         const size_t padded = padded_length(size, mtu);
+        if (HEADER + padded + SEAL_TAG > UDP_TRAIN_BYTES) { /* an MTU that no datagram can carry; its nonce stays unused */
+            TALLY_ADD(tx->tally, send_errors, 1);
+            counter++;
+            continue;
+        }
         uint8_t *room = train_room(tx, peer, HEADER + padded + SEAL_TAG, tos);
         if (!room) {
             count_no_endpoint(tx, peer);
@@ -206,7 +211,8 @@ static void seal_packet(struct tx *tx, struct peer *peer, struct keypair *keypai
         seal_datagram(tx, keypair, counter++, segment, padded, room);
         bytes += HEADER + padded + SEAL_TAG;
     }
-    note_sent(peer, keypair, counter, bytes, true, tx->now);
+    if (bytes)
+        note_sent(peer, keypair, counter, bytes, true, tx->now);
 }
 
 /* With a session: into a train. Without: kept, and a handshake asked for. */

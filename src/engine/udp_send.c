@@ -80,7 +80,7 @@ static int descriptor_of(const struct udp_sockets *sockets, unsigned queue, cons
 
 static size_t datagrams_of(const struct udp_train *train)
 {
-    return train->length <= train->size ? 1 : (train->length + train->size - 1) / train->size;
+    return train->length <= train->size || train->size == 0 ? 1 : (train->length + train->size - 1) / train->size;
 }
 
 /* The host may have lost the address that a peer was last heard on. */
@@ -172,7 +172,7 @@ size_t udp_send(struct udp_sockets *sockets, unsigned queue, struct udp_train *t
     for (size_t i = 0; i < count;) {
         const int family = trains[i].to.to.plain.sa_family, descriptor = descriptor_of(sockets, queue, &trains[i]);
         unsigned run = 0;
-        if (descriptor < 0) {
+        if (descriptor < 0 || trains[i].size == 0) {
             refused += datagrams_of(&trains[i++]);
             continue;
         }

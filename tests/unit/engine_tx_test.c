@@ -131,6 +131,26 @@ static void test_padding(void **state)
     assert_false(atomic_load(&world->peer->events) & PEER_WANTS_HANDSHAKE);
 }
 
+/* An MTU may be set that no datagram can carry (found in review: sizes went around 65,536, and the thread never came back). */
+static void test_larger_than_any_datagram(void **state)
+{
+    static const size_t lengths[] = {65476, 65488, 65489, 65504, 65505, 65520};
+    static uint8_t packet[65536];
+    (void)state;
+    atomic_store(&world->engine.mtu, 65535);
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+        static const struct virtio_net_hdr none;
+        struct inner inner = {4, 1, 2, 0, false, 0, 1400};
+        inner_make(&inner, packet);
+        packet[2] = (uint8_t)(lengths[i] >> 8);
+        packet[3] = (uint8_t)lengths[i];
+        const uint64_t before = atomic_load(&world->tally.send_errors);
+        tun_put(&none, packet, lengths[i]);
+        tx_drain(tx);
+        CASE_ASSERT(i, atomic_load(&world->tally.send_errors) == before + 1);
+    }
+}
+
 /* Only ECN goes outside; a mark (3) becomes 2, the mark stays inside. */
 static void test_ecn(void **state)
 {
@@ -442,7 +462,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
-        TEST(test_padding), TEST(test_ecn), TEST(test_nowhere), TEST(test_super_packet), TEST(test_small_segments), TEST(test_small_packets), TEST(test_many), TEST(test_staged),
+        TEST(test_padding), TEST(test_larger_than_any_datagram), TEST(test_ecn), TEST(test_nowhere), TEST(test_super_packet), TEST(test_small_segments), TEST(test_small_packets), TEST(test_many), TEST(test_staged),
         TEST(test_staged_meanwhile),
         TEST(test_staged_bytes), TEST(test_ages), TEST(test_keepalive), TEST(test_message), TEST(test_stale_source),
     };
