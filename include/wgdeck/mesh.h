@@ -32,7 +32,20 @@ struct mesh_node {
     uint16_t listen_port;         /* the node's own, else the mesh's */
     char *interface;              /* the node's own, else the mesh's */
     enum engine_choice engine;
+    struct key *former_keys;      /* FormerKey lines: keys that it had before; rows of them are to go. Owned */
+    size_t former_key_count;
     size_t line;                  /* of its section in the file; 0 when there is no file */
+};
+
+/* A [Removed NAME] section: a node that was taken out. Rows of its keys are to go, and its addresses are not given away at once. */
+struct mesh_removed {
+    char *name;
+    struct prefix *addresses;     /* owned */
+    size_t address_count;
+    struct key *keys;             /* PublicKey and FormerKey lines; owned */
+    size_t key_count;
+    char *date;                   /* "2026-11-23", or NULL; owned */
+    size_t line;
 };
 
 struct mesh {
@@ -48,8 +61,12 @@ struct mesh {
     bool preshared_keys;
     struct prefix *relay_networks;
     size_t relay_network_count;
+    struct prefix *reserved;      /* Reserved lines: never given to a node by wgdeck; owned */
+    size_t reserved_count;
     struct mesh_node *nodes;      /* in the file's order; owned */
     size_t node_count;
+    struct mesh_removed *removed; /* in the file's order; owned */
+    size_t removed_count;
 };
 
 /* Read the document into a mesh. Duplicate nodes, duplicate or overlapping addresses, addresses outside the networks, two hubs where one is
@@ -69,7 +86,7 @@ void mesh_wants_allowed(const struct mesh *mesh, size_t a, size_t b, struct pref
 
 /* One table for the file's keys: parser, wgdeck-mesh(5) and completions come from it. */
 struct mesh_key {
-    const char *section; /* "Mesh" or "Node" */
+    const char *section; /* "Mesh", "Node" or "Removed" */
     const char *name;
     const char *values;  /* what may stand there, as the manual shows it */
     const char *help;    /* a sentence or two, for the manual */

@@ -61,6 +61,7 @@ struct observed_config {
     size_t address_count;
     uint32_t mtu;
     bool table_off, listen_port_given, save_config;
+    char *boot;                   /* what brings it up at boot: "wg-quick@wg0.service", "wgdeck@wg0.service", "cron"; "" nothing; NULL not known. Owned */
 };
 
 enum observed_reach {
@@ -130,7 +131,8 @@ struct observation {
     size_t table_route_count;
     bool kernel_has_wireguard;                /* module loaded, or loadable */
     int32_t forwarding4, forwarding6;         /* sysctl; -1 unknown */
-    char *generation;                         /* of the state applied there (DESIGN 8), or NULL */
+    char *generation;                         /* of the state applied there (DESIGN 8): "8-3fa94c12", or NULL */
+    char *pending;                            /* a change there that is neither confirmed nor put back yet: "alice@laptop, 41 s left"; or NULL; owned */
 };
 
 /* All nodes at one time, in the order of the mesh's nodes. */
