@@ -291,7 +291,7 @@ class Lab(Breaks):
                     ids = next(line for line in s if line.startswith("NSpid:")).split()
                 ours[int(ids[-2])] = int(pid)
         facts = {h.name: h for h in self.plan.hosts}
-        self.nodes = {n: Node(n, ours[m["pid"]], facts.get(n)) for n, m in machines.items()}
+        self.nodes.update({n: Node(n, ours[m["pid"]], facts.get(n)) for n, m in machines.items()})
 
     def stop(self):
         """End the lab; returns when all of it is gone.  Harmless when it is gone already."""
@@ -317,6 +317,36 @@ class Lab(Breaks):
 
     def alive(self):
         return self.supervisor is not None and self.supervisor.poll() is None
+
+    # ---- power ---------------------------------------------------------------------------------------------
+
+    def power_cut(self, name):
+        """End the host at once: its pid 1 is killed, and all its processes, mounts and networks with it.  Its disk stays."""
+        pid = self.host(name).pid
+        started = _start_time(pid)
+        os.kill(pid, signal.SIGKILL)
+        end = time.monotonic() + 20
+        while _start_time(pid) == started and self._state(pid) not in ("Z", None):
+            if time.monotonic() > end:
+                raise LabError(f"{name} does not end")
+            time.sleep(0.005)
+
+    def power_on(self, name):
+        """Boot it again from its disk: sshd, and what is enabled at boot (else wg0 as the lab made it)."""
+        self.supervisor.stdin.write(f"on {name}\n".encode())
+        self.supervisor.stdin.flush()
+        answer = self._answer()
+        before = self.nodes[name]
+        self._meet({name: answer})
+        self.nodes[name].facts = before.facts
+
+    @staticmethod
+    def _state(pid):
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                return f.read().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            return None
 
     # ---- its machines --------------------------------------------------------------------------------------
 

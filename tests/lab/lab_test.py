@@ -852,3 +852,22 @@ def test_twenty_hosts_in_time():
         # The target is 6 s on a quiet machine with two cores; tests beside this one may take their share.
         assert lab.times["boot"] + lab.times["warm"] < 30, lab.times
         print(lab.times)
+
+
+def test_power_cut_and_on():
+    with Lab(3) as lab:
+        lab.warm()
+        lab.host("n2").write("/etc/kept", "kept")
+        pids = {pid for pid, _ in lab.host("n2").processes()}
+        lab.power_cut("n2")
+        assert not any(os.path.exists(f"/proc/{pid}") for pid in pids), "processes outlived the power cut"
+        assert not lab.ping("n1", "n2", underlay=True)
+        lab.power_on("n2")
+        assert lab.host("n2").read("/etc/kept") == "kept"
+        assert lab.operator.run(["ssh", "n2", "true"], check=False).returncode == 0
+        assert lab.ping("n2", "n3", count=5)
+        lab.host("n2").write("/etc/rc2.d/S01wgdeck-x", "#!/bin/sh\necho booted >/etc/booted\n", 0o755)
+        lab.power_cut("n2")
+        lab.power_on("n2")
+        assert lab.host("n2").read("/etc/booted") == "booted\n"
+        assert not lab.host("n2").run(["wg", "show", "wg0"], check=False).stdout, "what is enabled at boot is all that runs"

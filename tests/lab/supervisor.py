@@ -71,14 +71,18 @@ EMPTY = {"etc/ssh": 0o755, "etc/wireguard": 0o700, "etc/sudoers.d": 0o755, "etc/
          "home": 0o755, "tmp": 0o1777, "var/tmp": 0o1777, "var/log": 0o755, "run": 0o755}
 
 
-def build_root(m, plan):
-    """A root file system of the machine's own: an overlay whose writable side is a tmpfs, so that every file may be
-    changed and none is changed outside.  Then this becomes / and the old one is let go."""
-    base = f"{BASE}/root"
+def disk_of(m):
+    return f"{BASE}/disks/{m['name']}"
+
+
+def make_disk(m, plan):
+    """The machine's disk belongs to the supervisor, so that it outlives a power cut."""
+    base = disk_of(m)
+    os.makedirs(base)
     mount("tmpfs", base, "tmpfs", MS_NOSUID, f"mode=0755,size={plan['disk']}")
-    upper, work, new = f"{base}/upper", f"{base}/work", f"{base}/new"
-    for d in (upper, work, new):
-        os.mkdir(d, 0o755)
+    upper = f"{base}/upper"
+    for d in ("upper", "work", "new"):
+        os.mkdir(f"{base}/{d}", 0o755)
     for d, mode in EMPTY.items():
         os.makedirs(f"{upper}/{d}", 0o755, exist_ok=True)
         os.chmod(f"{upper}/{d}", mode)
@@ -88,6 +92,13 @@ def build_root(m, plan):
         if os.path.exists(f):
             os.makedirs(upper + os.path.dirname(f), 0o755, exist_ok=True)
             os.mknod(upper + f, 0o600 | 0o020000, 0)      # a whiteout
+
+
+def build_root(m, plan):
+    """A root file system of the machine's own: an overlay whose writable side is its disk, so that every file may be
+    changed and none is changed outside.  Then this becomes / and the old one is let go."""
+    base = disk_of(m)
+    upper, work, new = f"{base}/upper", f"{base}/work", f"{base}/new"
     mount("overlay", new, "overlay", 0, f"lowerdir=/,upperdir={upper},workdir={work}")
     mount("/dev", f"{new}/dev", "", MS_BIND | MS_REC)
     mount("tmpfs", f"{new}/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
@@ -237,9 +248,39 @@ def reap():
             time.sleep(0.2)
 
 
-def machine(m, plan, report, go):
+def furnish(m, plan, result):
+    """A new machine's files."""
+    write_files(m, plan)
+    if m.get("users"):
+        add_users(m, plan)
+    if m["kind"] == "operator":
+        put("/root/.ssh/id_ed25519", plan["ssh_private"], 0o600)
+        put("/root/.ssh/id_ed25519.pub", plan["ssh_public"] + "\n")
+    elif m["kind"] == "host":
+        authorize("/root", plan["ssh_public"], 0)
+        result["host_key"] = host_key()
+
+
+def boot_scripts():
+    """What wgdeck has enabled on this machine, in the order of a System V init."""
+    return sorted(f"/etc/rc2.d/{f}" for f in os.listdir("/etc/rc2.d") if f.startswith("S") and "wgdeck" in f) \
+        if os.path.isdir("/etc/rc2.d") else []
+
+
+def boot_again(m):
+    """After a power cut: what is enabled at boot; else the interface as it was when the lab was made."""
+    scripts = boot_scripts()
+    for script in scripts:
+        with open("/var/log/boot.log", "ab") as log:
+            subprocess.run([script, "start"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=60,
+                           env={"PATH": PATH})
+    if m.get("wg") and not scripts:
+        start_wireguard(m["wg"])
+
+
+def machine(m, plan, report, go, again=False):
     """pid 1 of one host, gateway or operator.  Reports one line of JSON when it is up, and one more when its
-    keepalives are set (see Plan.keepalives); then reaps for ever."""
+    keepalives are set (see Plan.keepalives); then reaps for ever.  AGAIN: its disk is as the last power cut left it."""
     result = {"name": m["name"]}
 
     def tell():
@@ -248,15 +289,8 @@ def machine(m, plan, report, go):
         quiet_network()
         socket.sethostname(m["name"])
         build_root(m, plan)
-        write_files(m, plan)
-        if m.get("users"):
-            add_users(m, plan)
-        if m["kind"] == "operator":
-            put("/root/.ssh/id_ed25519", plan["ssh_private"], 0o600)
-            put("/root/.ssh/id_ed25519.pub", plan["ssh_public"] + "\n")
-        elif m["kind"] == "host":
-            authorize("/root", plan["ssh_public"], 0)
-            result["host_key"] = host_key()
+        if not again:
+            furnish(m, plan, result)
         os.read(go[0], 1)                    # end of file: the router's side of all lines is there
         ip_batch(m["ip"])
         set_sysctl(m["sysctl"])
@@ -265,7 +299,9 @@ def machine(m, plan, report, go):
         set_sysctl(m.get("late_sysctl", {}))
         if m.get("sshd"):
             start_sshd(m)
-        if m.get("wg"):
+        if again:
+            boot_again(m)
+        elif m.get("wg"):
             start_wireguard(m["wg"])
             if m["wg"]["keepalives"]:
                 tell()
@@ -281,7 +317,7 @@ def machine(m, plan, report, go):
     reap()
 
 
-def start_machine(m, plan, report, go, close):
+def start_machine(m, plan, report, go, close, again=False):
     """Fork it into namespaces of its own; returns its pid here.  Two forks, because a new pid namespace takes in
     only children of who made it."""
     r, w = os.pipe()
@@ -294,7 +330,7 @@ def start_machine(m, plan, report, go, close):
             check(libc.unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET), "unshare")
             child = os.fork()
             if child == 0:
-                machine(m, plan, report, go)
+                machine(m, plan, report, go, again)
             os.write(w, str(child).encode())
             status = 0
         except BaseException:
@@ -331,7 +367,7 @@ def boot(plan):
     mount("", "/", "", MS_REC | MS_PRIVATE)
     mount("proc", "/proc", "proc")
     mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
-    os.makedirs(f"{BASE}/root")
+    os.makedirs(f"{BASE}/disks")
     os.umask(0o022)
     socket.sethostname("lab-router")
     tool(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", f"{BASE}/id"])
@@ -344,6 +380,8 @@ def boot(plan):
     report_r, report_w = os.pipe()
     gates = [os.pipe(), os.pipe()]           # closing the writing end lets all machines through
     pids = {}
+    for m in plan["machines"]:
+        make_disk(m, plan)
     for m in plan["machines"]:
         pids[m["name"]] = start_machine(m, plan, report_w, [r for r, _ in gates], [w for _, w in gates])
     os.close(report_w)
@@ -381,6 +419,29 @@ def collect(out, waiting, report):
             out[r["name"]].update(r)
 
 
+def power_on(plan, state, name):
+    """A host whose pid 1 was killed, again: its disk is as it was, its line is new.  Not for those behind a NAT, whose
+    line ends in their gateway."""
+    m = next(m for m in plan["machines"] if m["name"] == name)
+    if "gateway" in m["link"]:
+        raise RuntimeError(f"{name} is behind a NAT: it cannot be switched on again")
+    report_r, report_w = os.pipe()
+    gates = [os.pipe(), os.pipe()]
+    pid = start_machine(m, plan, report_w, [r for r, _ in gates], [w for _, w in gates] + [report_r], True)
+    os.close(report_w)
+    try:
+        ip_batch(lines_to([m], {name: pid}))
+        for _, w in gates:
+            os.close(w)
+        state[name]["pid"] = pid
+        collect(state, {name}, report_r)
+    finally:
+        for r, _ in gates:
+            os.close(r)
+        os.close(report_r)
+    return state[name]
+
+
 def known_hosts(plan, state):
     """Completed last, when every host has its key; the operator's home is reached through its pid's root."""
     names = next(m["known_hosts"] for m in plan["machines"] if m["kind"] == "operator")
@@ -410,18 +471,31 @@ def main():
                      + "\n").encode())
         return 1
     os.write(1, (json.dumps({"machines": state}) + "\n").encode())
+    answers = os.dup(1)
+    os.set_inheritable(answers, False)
     os.dup2(null, 1)
     os.dup2(null, 2)
-    return serve(control, plan["detached"])
+    return serve(control, plan, state, answers)
 
 
-def serve(control, detached):
-    """Reap until the other end of standard input is closed (never, when detached)."""
-    watched = [] if detached else [control]
+def command(plan, state, line):
+    """One line of who made the lab: "on NAME"."""
+    try:
+        return power_on(plan, state, line.split()[1])
+    except Exception as e:
+        return {"error": str(e) if isinstance(e, RuntimeError) else traceback.format_exc()}
+
+
+def serve(control, plan, state, answers):
+    """Reap, and do what is asked, until the other end of standard input is closed (never, when detached)."""
+    watched = [] if plan["detached"] else [control]
     while True:
         ready, _, _ = select.select(watched, [], [], 0.2)
-        if ready and not os.read(control, 64):
-            return 0
+        if ready:
+            line = os.read(control, 256).decode()
+            if not line:
+                return 0
+            os.write(answers, (json.dumps(command(plan, state, line)) + "\n").encode())
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
