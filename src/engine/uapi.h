@@ -14,7 +14,8 @@
 #define UAPI_FOLDER "/var/run/wireguard"
 enum {
     UAPI_LINE = 4096,           /* a longer one is refused; the longest with a meaning has 80 bytes */
-    UAPI_REQUEST = 64 << 20,    /* of all requests under way together */
+    UAPI_REQUEST = 64 << 20,    /* of all requests under way together, what is free of each not counted */
+    UAPI_FREE = 64 << 10,       /* so that a client which stalls in the middle of a large request cannot make the others' small ones fail */
     UAPI_CONNECTIONS = 32,      /* one more takes the place of the one that was silent longest */
     UAPI_OUT = 64 << 10,        /* of an answer held at a time */
     UAPI_PIECE = 1024,          /* more than the longest piece that is written at once */

@@ -249,18 +249,22 @@ static void remove_self(struct engine *engine, const struct key *private_key, st
         remove_peer(self, server);
 }
 
-/* With a new key all sessions are gone: those that must not fall silent begin again. */
-static void apply_private(const struct uapi_set *set, struct engine *engine, struct uapi_server *server)
+/* Whether the key is another one now: then all sessions are gone. */
+static bool apply_private(const struct uapi_set *set, struct engine *engine, struct uapi_server *server)
 {
     const struct noise_identity *identity = engine->identity;
     const struct key *key = &set->device->preshared, before = identity->public_key;
     const bool was_set = identity->set;
     if (!set->has_private)
-        return;
+        return false;
     remove_self(engine, key, server);
     engine_set_private_key(engine, key);
-    if (was_set == identity->set && key_compare(&before, &identity->public_key) == 0)
-        return;
+    return was_set != identity->set || key_compare(&before, &identity->public_key) != 0;
+}
+
+/* Those that must not fall silent begin again, as the request has left them: not with what they had before it. */
+static void begin_again(struct engine *engine)
+{
     int64_t now = clock_steady();
     for (struct peer *peer = engine->peers; peer; peer = peer->list_next)
         protocol_keepalive_changed(peer, now);
@@ -372,7 +376,7 @@ static void apply_peer(const struct uapi_set *set, const struct set_peer *row, s
             remove_peer(peer, server);
         return;
     }
-    if ((!peer && row->update_only) || (engine->identity->set && key_compare(&engine->identity->public_key, &row->public_key) == 0))
+    if (((!peer || fresh) && row->update_only) || (engine->identity->set && key_compare(&engine->identity->public_key, &row->public_key) == 0))
         return;
     if (!peer)
         peer = peer_add(engine, &row->public_key);
@@ -391,10 +395,12 @@ int uapi_set_apply(struct uapi_set *set, struct engine *engine, struct uapi_serv
     if (result)
         return result;
     uapi_server_settle(server);
-    apply_private(set, engine, server);
+    bool other_key = apply_private(set, engine, server);
     if (set->replace_peers)
         replace_peers(set, engine, server);
     for (const struct set_peer *row = set->peers; row; row = row->next)
         apply_peer(set, row, engine, server);
+    if (other_key)
+        begin_again(engine);
     return 0;
 }

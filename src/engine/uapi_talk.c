@@ -43,13 +43,19 @@ struct uapi_talk *uapi_talk_new(struct uapi_server *server, struct engine *engin
     return talk;
 }
 
+/* What a request of that many bytes takes of the budget. */
+static size_t charged(size_t bytes)
+{
+    return bytes > UAPI_FREE ? bytes - UAPI_FREE : 0;
+}
+
 static void forget_request(struct uapi_talk *talk)
 {
     uapi_set_free(talk->set);
     talk->set = NULL;
     talk->request = REQUEST_NONE;
     talk->error = 0;
-    *talk->budget += talk->request_bytes;
+    *talk->budget += charged(talk->request_bytes);
     talk->request_bytes = 0;
 }
 
@@ -129,6 +135,8 @@ static void end_line(struct uapi_talk *talk)
     if (!length) {
         if (talk->request != REQUEST_NONE)
             finish_request(talk);
+        else
+            forget_request(talk);
         return;
     }
     if (talk->request == REQUEST_NONE)
@@ -148,15 +156,16 @@ static void take_lines(struct uapi_talk *talk)
         size_t left = talk->in_length - talk->in_at;
         const char *end = memchr(from, '\n', left);
         size_t part = end ? (size_t)(end - from) : left;
-        if (part >= sizeof talk->line - talk->line_length || part + 1 > *talk->budget) {
-            refuse(talk, part + 1 > *talk->budget ? E2BIG : EPROTO);
+        size_t more = charged(talk->request_bytes + part + 1) - charged(talk->request_bytes);
+        if (part >= sizeof talk->line - talk->line_length || more > *talk->budget) {
+            refuse(talk, more > *talk->budget ? E2BIG : EPROTO);
             break;
         }
         memcpy(talk->line + talk->line_length, from, part);
         talk->line_length += part;
         talk->in_at += part + (end != NULL);
         talk->request_bytes += part + 1;
-        *talk->budget -= part + 1;
+        *talk->budget -= more;
         if (end)
             end_line(talk);
     }

@@ -289,25 +289,63 @@ static void test_garbage(void **state)
     engine_free(engine);
 }
 
-/* All that is under way together has a limit. */
+/* Feeds TALK lines without meaning until it has BYTES of a request, or is over. */
+static void feed_long(struct uapi_talk *talk, size_t bytes)
+{
+    static const char line[] = "allowed_ip=10.0.0.0/8\n";
+    size_t room, fed = 0;
+    char *space = uapi_talk_space(talk, &room);
+    size_t length = (size_t)snprintf(space, room, "set=1\npublic_key=" A "\n");
+    uapi_talk_read(talk, length);
+    while (fed < bytes && !uapi_talk_is_over(talk)) {
+        space = uapi_talk_space(talk, &room);
+        size_t lines = room / (sizeof line - 1);
+        for (size_t i = 0; i < lines; i++)
+            memcpy(space + i * (sizeof line - 1), line, sizeof line - 1);
+        uapi_talk_read(talk, lines * (sizeof line - 1));
+        fed += lines * (sizeof line - 1);
+    }
+}
+
+/* All that is under way together has a limit; what is small is served nevertheless, however much others hold. */
 static void test_budget(void **state)
 {
     struct engine *engine = engine_new();
-    size_t budget = 300, room;
-    struct uapi_talk *first = uapi_talk_new(NULL, engine, &budget), *second = uapi_talk_new(NULL, engine, &budget);
-    static const char part[] = "set=1\npublic_key=" A "\nallowed_ip=10.0.0.0/8\nallowed_ip=11.0.0.0/8\nallowed_ip=12.0.0.0/8\n";
+    size_t budget = 32 << 10, room;
+    struct uapi_talk *first = uapi_talk_new(NULL, engine, &budget), *second = uapi_talk_new(NULL, engine, &budget), *small = uapi_talk_new(NULL, engine, &budget);
     (void)state;
-    memcpy(uapi_talk_space(first, &room), part, sizeof part - 1);
-    uapi_talk_read(first, sizeof part - 1);
+    feed_long(first, UAPI_FREE + (16 << 10));
     assert_false(uapi_talk_is_over(first));
-    memcpy(uapi_talk_space(second, &room), part, sizeof part - 1);
-    uapi_talk_read(second, sizeof part - 1);
-    memcpy(uapi_talk_space(second, &room), part + 6, sizeof part - 7);
-    uapi_talk_read(second, sizeof part - 7);
+    feed_long(second, UAPI_FREE + (32 << 10));
     assert_true(uapi_talk_is_over(second));
+    static const char request[] = "\n\n\nget=1\n\n";
+    memcpy(uapi_talk_space(small, &room), request, sizeof request - 1);
+    uapi_talk_read(small, sizeof request - 1);
+    assert_false(uapi_talk_is_over(small));
+    size_t length;
+    assert_non_null(uapi_talk_pending(small, &length));
     uapi_talk_free(first);
     uapi_talk_free(second);
-    assert_int_equal(budget, 300);
+    uapi_talk_free(small);
+    assert_int_equal(budget, 32 << 10);
+    engine_free(engine);
+}
+
+/* Blank lines between requests are nobody's. */
+static void test_blank_lines(void **state)
+{
+    struct engine *engine = engine_new();
+    size_t budget = 10, room;
+    struct uapi_talk *talk = uapi_talk_new(NULL, engine, &budget);
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        char *space = uapi_talk_space(talk, &room);
+        memset(space, '\n', room);
+        uapi_talk_read(talk, room);
+    }
+    assert_false(uapi_talk_is_over(talk));
+    assert_int_equal(budget, 10);
+    uapi_talk_free(talk);
     engine_free(engine);
 }
 
@@ -521,6 +559,7 @@ int main(void)
         cmocka_unit_test(test_port_taken),
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_blank_lines),
         cmocka_unit_test(test_change_under_reader),
         cmocka_unit_test(test_many_connections),
         cmocka_unit_test(test_place),
