@@ -2,6 +2,7 @@
 #   make            both programs            make deps     what is needed to build and test (Debian 12)
 #   make check      the whole test suite     make demo     a lab of real hosts on this machine, and the mesh in it
 #   make check-vm   the kernel's own WireGuard, in a guest (tests/vm)      make check-engine  the engine's tests that take minutes
+#   make check-change  a change of a mesh, broken at each step in each way (an hour)
 #   make bench      figures, as ratios       make install  DESTDIR and PREFIX are honoured
 #   make unit|asan|tsan|fuzz|lint            parts of the suite          V=1 shows the commands
 BUILD   ?= build
@@ -59,7 +60,7 @@ DYNAMIC_PROGRAM := $(BUILD)/wgdeck
 STATIC_PROGRAM  := $(BUILD)/wgdeck-$(MACHINE)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*_test.c))
 
-.PHONY: all deps check check-vm check-engine demo bench asan tsan fuzz lint unit install clean distclean FORCE
+.PHONY: all deps check check-vm check-engine check-change demo bench asan tsan fuzz lint unit install clean distclean FORCE
 all: $(DYNAMIC_PROGRAM) $(STATIC_PROGRAM)
 
 $(CJSON):
@@ -155,6 +156,12 @@ check-engine:
 	$(Q)$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined build-asan/wgdeck
 	$(Q)INTEROP_LONG=1 tests/check $(BUILD) interop
 	$(Q)tests/check build-asan interop
+
+# Each operation on a mesh, broken at each of its steps in each way: about an hour.
+check-change:
+	$(Q)tools/deps build lab test
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD=$(BUILD) WGDECK_LONG=1 tests/lab/run.py -j 3 tests/lab/crash_test.py
 
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 bench-programs: $(BENCHES)
