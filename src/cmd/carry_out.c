@@ -1,0 +1,426 @@
+/* A change of the mesh from the command line. One loop from the look to the report, so that sessions stay alive while a person reads the plan. */
+#include "carry_out.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "ask.h"
+#include "mesh_choice.h"
+#include "terminal.h"
+#include "wgdeck/apply.h"
+#include "wgdeck/live.h"
+#include "wgdeck/log.h"
+#include "wgdeck/mem.h"
+#include "wgdeck/text.h"
+
+#define TICK 0.1              /* seconds between two pictures of the progress */
+#define TIMEOUT_DEFAULT 10.0
+
+struct carrying {
+    struct carry_out *wanted;
+    struct ev_loop *loop;
+    struct change *change;
+    struct ask *ask;
+    struct carry_out_show *show;
+    struct ev_timer tick;
+    struct ev_io answer;
+    struct ev_signal ended_by[3];
+    unsigned interrupted;     /* how often the person, or the system, asked for the end */
+    bool planned, going, done, agreed;
+};
+
+const char *carry_out_plural(size_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+/* Before a change */
+
+bool carry_out_open(const struct options *options, struct mesh_file *file)
+{
+    struct err err;
+    struct buf warnings = BUF_EMPTY;
+    char *path = mesh_file_path(&options->globals);
+    *file = (struct mesh_file){0};
+    if (!path) {
+        log_error("%s: no mesh file (looked at $WGDECK_MESH, ./mesh.conf and $XDG_CONFIG_HOME/wgdeck/mesh.conf): \"wgdeck init\" begins a new mesh, "
+                  "\"wgdeck adopt HOST HOST -o mesh.conf\" describes one that is there", options->cmd->name);
+        return false;
+    }
+    bool good = !mesh_file_read(path, file, &warnings, &err);
+    const char *line = buf_text(&warnings);
+    while (*line) {
+        size_t length = strcspn(line, "\n");
+        log_notice("%.*s", (int)length, line);
+        line += length + (line[length] == '\n');
+    }
+    if (!good)
+        log_error("%s", err.text);
+    buf_free(&warnings);
+    free(path);
+    return good;
+}
+
+static bool matches_a_node(const struct options *options, const struct mesh *mesh)
+{
+    const char *pattern = options->globals.nodes;
+    for (size_t i = 0; pattern && i < mesh->node_count; i++)
+        if (text_matches(pattern, mesh->nodes[i].name))
+            return true;
+    if (pattern)
+        log_error("%s: --nodes %s matches none of the %zu nodes", options->cmd->name, pattern, mesh->node_count);
+    return !pattern;
+}
+
+bool carry_out_read(struct options *options, struct mesh_file *file, struct carry_out *wanted)
+{
+    double timeout;
+    *wanted = (struct carry_out){.options = options, .file = file, .question = "Apply?"};
+    if (!options_seconds(options, "timeout", 0.1, 3600, TIMEOUT_DEFAULT, &timeout))
+        return false;
+    if (!matches_a_node(options, file->mesh)) {
+        options->status = CMD_FAILED;
+        return false;
+    }
+    wanted->change = (struct change_options){
+        .look = {.mode = LOOK_AUTO, .interface = NULL, .nodes = options->globals.nodes, .deadline = 3 * timeout,
+                 .fanout = {.ssh_config = options->globals.ssh_config,
+                            .deadlines = {.connect = timeout, .key_exchange = timeout, .login = timeout}}},
+        .file = file,
+    };
+    char *state = live_state_folder(file->mesh);
+    wanted->events = state ? mem_format("%s/events.jsonl", state) : NULL;
+    wanted->change.events = wanted->events;
+    free(state);
+    return true;
+}
+
+void carry_out_free(struct carry_out *wanted)
+{
+    free(wanted->events);
+    wanted->events = NULL;
+}
+
+/* While it runs */
+
+static bool can_ask(void)
+{
+    return isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+}
+
+static void on_planned(void *context, struct change *change)
+{
+    struct carrying *carrying = context;
+    (void)change;
+    carrying->planned = true;
+    ev_break(carrying->loop, EVBREAK_ALL);
+}
+
+static void draw(struct carrying *carrying)
+{
+    if (!ask_pending(carrying->ask) && !carrying->done && !ev_is_active(&carrying->answer))
+        carry_out_show_draw(carrying->show, carrying->change, carrying->interrupted > 0);
+}
+
+static void on_progress(void *context, struct change *change)
+{
+    struct carrying *carrying = context;
+    (void)change;
+    if (!ev_is_active(&carrying->tick) && carrying->change)
+        draw(carrying);
+}
+
+static void on_done(void *context, struct change *change)
+{
+    struct carrying *carrying = context;
+    (void)change;
+    carrying->done = true;
+    ev_break(carrying->loop, EVBREAK_ALL);
+}
+
+static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    draw(timer->data);
+}
+
+/* A question about a login: the progress makes room. */
+static void on_question(void *context, const struct fanout_question *question)
+{
+    struct carrying *carrying = context;
+    carry_out_show_clear(carrying->show);
+    ask_question(carrying->ask, question);
+}
+
+static void on_signal(struct ev_loop *loop, struct ev_signal *watcher, int events)
+{
+    struct carrying *carrying = watcher->data;
+    (void)events;
+    carrying->interrupted++;
+    if (!carrying->going || carrying->interrupted > 1) {
+        ev_break(loop, EVBREAK_ALL);
+        return;
+    }
+    carry_out_show_clear(carrying->show);
+    log_notice("%s: putting back what is not confirmed (once more leaves that to the nodes' guards)", carrying->wanted->options->cmd->name);
+    change_stop(carrying->change);
+}
+
+static void on_answer(struct ev_loop *loop, struct ev_io *watcher, int events)
+{
+    struct carrying *carrying = watcher->data;
+    char line[64];
+    (void)events;
+    ssize_t length = read(STDIN_FILENO, line, sizeof line - 1);
+    line[length > 0 ? length : 0] = '\0';
+    line[strcspn(line, " \r\n")] = '\0';
+    carrying->agreed = !strcasecmp(line, "y") || !strcasecmp(line, "yes");
+    ev_io_stop(loop, watcher);
+    ev_break(loop, EVBREAK_ALL);
+}
+
+/* A turn of the loop may end for another reason: UNTIL says what is waited for. */
+static void wait_for(struct carrying *carrying, const bool *until)
+{
+    while (!*until && !carrying->done && (carrying->going ? carrying->interrupted < 2 : !carrying->interrupted))
+        ev_run(carrying->loop, 0);
+    carry_out_show_clear(carrying->show);
+}
+
+static bool person_agrees(struct carrying *carrying)
+{
+    const struct carry_out *wanted = carrying->wanted;
+    if (wanted->yes)
+        return true;
+    if (!can_ask()) {
+        log_error("%s: nobody can be asked here: --yes applies without a question", wanted->options->cmd->name);
+        return false;
+    }
+    fflush(stdout);
+    tcflush(STDIN_FILENO, TCIFLUSH); /* what was typed before it could be read is no answer to it */
+    fprintf(stderr, "%s [y/N] ", wanted->question);
+    fflush(stderr);
+    ev_io_start(carrying->loop, &carrying->answer);
+    ev_run(carrying->loop, 0);
+    if (ev_is_active(&carrying->answer)) {
+        ev_io_stop(carrying->loop, &carrying->answer);
+        fputc('\n', stderr);
+    }
+    return carrying->agreed && !carrying->interrupted;
+}
+
+/* What is shown */
+
+static void write_out(struct buf *text)
+{
+    fwrite(buf_text(text), 1, text->length, stdout);
+    fflush(stdout);
+    buf_free(text);
+}
+
+static size_t count_pending(const struct plan *plan)
+{
+    size_t pending = 0;
+    for (size_t i = 0; i < plan->node_count; i++)
+        pending += plan->nodes[i].state == PLAN_PENDING;
+    return pending;
+}
+
+static size_t count_changed(const struct plan *plan)
+{
+    size_t changed = 0;
+    for (size_t i = 0; i < plan->node_count; i++)
+        changed += plan->nodes[i].count > 0;
+    return changed;
+}
+
+static void add_summary(struct buf *text, const struct carry_out *wanted, const struct plan *plan)
+{
+    size_t operations = plan_operation_count(plan), nodes = count_changed(plan), pending = count_pending(plan);
+    size_t known = plan->node_count - pending;
+    if (operations)
+        buf_add_format(text, "%zu operation%s on %zu node%s", operations, carry_out_plural(operations), nodes, carry_out_plural(nodes));
+    else if (known)
+        buf_add_format(text, "Nothing to do: %zu node%s as %s asks", known, known == 1 ? " is" : "s are", wanted->file->path);
+    else if (plan->node_count)
+        buf_add_text(text, "Nothing is known of any node");
+    else
+        buf_add_format(text, "%s has no node yet: \"wgdeck add NAME SSH\" adds one", wanted->file->path);
+    if (pending)
+        buf_add_format(text, "; %zu could not be looked at and %s left pending", pending, pending == 1 ? "is" : "are");
+    buf_add_text(text, ".\n");
+}
+
+static void show_plan(const struct carry_out *wanted, const struct plan *plan)
+{
+    struct buf text = BUF_EMPTY;
+    if (wanted->json && wanted->only_plan) {
+        struct json json = json_begin(&text);
+        plan_to_json(plan, &json);
+        buf_add_char(&text, '\n');
+    } else if (!wanted->json) {
+        if (wanted->intro)
+            buf_add_format(&text, "%s\n", wanted->intro);
+        plan_to_text(plan, !wanted->all, &text);
+        add_summary(&text, wanted, plan);
+    }
+    write_out(&text);
+}
+
+static bool is_success(enum change_result result)
+{
+    return result == CHANGE_NOTHING || result == CHANGE_CONFIRMED;
+}
+
+static void show_report(const struct carrying *carrying)
+{
+    struct buf text = BUF_EMPTY;
+    if (carrying->wanted->json) {
+        struct json json = json_begin(&text);
+        change_report_json(carrying->change, &json);
+        buf_add_char(&text, '\n');
+    } else {
+        change_report(carrying->change, &text);
+    }
+    write_out(&text);
+}
+
+static void say_left(const struct carrying *carrying)
+{
+    double within = carrying->wanted->change.within > 0 ? carrying->wanted->change.within : APPLY_WITHIN_DEFAULT;
+    log_error("%s: left before it was over: each node that was being changed puts its old state back by itself within %.0f s; "
+              "\"wgdeck plan\" shows what stands then", carrying->wanted->options->cmd->name, within);
+}
+
+static bool has_key_to_learn(const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->node_count; i++)
+        if (plan->nodes[i].learn_key)
+            return true;
+    return false;
+}
+
+/* The whole, in order. Each part returns an exit status, or -1: go on. */
+
+static int look_and_plan(struct carrying *carrying)
+{
+    struct carry_out *wanted = carrying->wanted;
+    wait_for(carrying, &carrying->planned);
+    const struct plan *plan = carrying->planned ? change_plan(carrying->change) : NULL;
+    if (!plan) {
+        if (carrying->done)
+            show_report(carrying);
+        else
+            log_error("%s: interrupted while looking: nothing was changed", wanted->options->cmd->name);
+        return CMD_FAILED;
+    }
+    wanted->planned = true;
+    wanted->something = !plan_is_empty(plan);
+    show_plan(wanted, plan);
+    if (lint_has_error(&plan->lint))
+        log_error("%s: what is marked as an error above has to be mended first; nothing was changed", wanted->options->cmd->name);
+    if (lint_has_error(&plan->lint))
+        return CMD_FAILED;
+    if (wanted->only_plan)
+        return plan->node_count && count_pending(plan) == plan->node_count ? CMD_FAILED : CMD_OK;
+    return -1;
+}
+
+static int agree_and_go(struct carrying *carrying)
+{
+    struct carry_out *wanted = carrying->wanted;
+    const struct plan *plan = change_plan(carrying->change);
+    if (!wanted->something && !has_key_to_learn(plan) && !wanted->change.rotate) {
+        wanted->kept = true;
+        return CMD_OK;
+    }
+    if ((wanted->something || wanted->change.rotate) && !person_agrees(carrying)) {
+        log_notice("%s: nothing was changed", wanted->options->cmd->name);
+        return CMD_FAILED;
+    }
+    carrying->going = true;
+    change_go(carrying->change);
+    wait_for(carrying, &carrying->done);
+    if (!carrying->done) {
+        say_left(carrying);
+        return CMD_FAILED;
+    }
+    enum change_result result = change_result(carrying->change);
+    wanted->kept = is_success(result) || result == CHANGE_PARTLY;
+    show_report(carrying);
+    return is_success(result) ? CMD_OK : CMD_FAILED;
+}
+
+static void watch(struct carrying *carrying)
+{
+    static const int signals[COUNT_OF(carrying->ended_by)] = {SIGINT, SIGHUP, SIGTERM};
+    for (size_t i = 0; i < COUNT_OF(signals); i++) {
+        ev_signal_init(&carrying->ended_by[i], on_signal, signals[i]);
+        carrying->ended_by[i].data = carrying;
+        ev_signal_start(carrying->loop, &carrying->ended_by[i]);
+        ev_unref(carrying->loop);
+    }
+    ev_io_init(&carrying->answer, on_answer, STDIN_FILENO, EV_READ);
+    ev_timer_init(&carrying->tick, on_tick, TICK, TICK);
+    carrying->answer.data = carrying->tick.data = carrying;
+    if (isatty(STDERR_FILENO))
+        ev_timer_start(carrying->loop, &carrying->tick);
+}
+
+static void unwatch(struct carrying *carrying)
+{
+    ev_timer_stop(carrying->loop, &carrying->tick);
+    for (size_t i = 0; i < COUNT_OF(carrying->ended_by); i++) {
+        ev_ref(carrying->loop);
+        ev_signal_stop(carrying->loop, &carrying->ended_by[i]);
+    }
+}
+
+static bool read_seconds(struct carry_out *wanted)
+{
+    double within;
+    if (!options_seconds(wanted->options, "confirm-within", APPLY_WITHIN_LEAST, APPLY_WITHIN_MOST, APPLY_WITHIN_DEFAULT, &within))
+        return false;
+    wanted->change.within = within;
+    wanted->yes = options_given(wanted->options, "yes");
+    return true;
+}
+
+int carry_out_run(struct carry_out *wanted)
+{
+    struct err err;
+    struct carrying carrying = {.wanted = wanted};
+    static const struct change_callbacks callbacks = {.planned = on_planned, .progress = on_progress, .done = on_done};
+    if (!wanted->only_plan && !read_seconds(wanted))
+        return wanted->options->status;
+    if (wanted->json && !wanted->only_plan && !wanted->yes)
+        return options_usage_error(wanted->options->cmd, "--json shows no plan to agree to: give --yes too");
+    carrying.loop = ev_loop_new(EVFLAG_AUTO);
+    carrying.ask = ask_new(carrying.loop);
+    wanted->change.look.fanout.ask = carrying.ask ? on_question : NULL;
+    wanted->change.look.fanout.context = &carrying;
+    carrying.show = carry_out_show_new(wanted->file->mesh, &wanted->options->globals);
+    watch(&carrying);
+    int status = CMD_FAILED;
+    carrying.change = change_new(carrying.loop, &wanted->change, &callbacks, &carrying, &err);
+    if (!carrying.change)
+        log_error("%s: %s", wanted->options->cmd->name, err.text);
+    if (carrying.change && carrying.ask)
+        ask_attach(carrying.ask, change_fanout(carrying.change));
+    if (carrying.change)
+        status = look_and_plan(&carrying);
+    if (status < 0)
+        status = agree_and_go(&carrying);
+    carry_out_show_free(carrying.show);
+    change_free(carrying.change);
+    ask_free(carrying.ask);
+    unwatch(&carrying);
+    ev_loop_destroy(carrying.loop);
+    return status;
+}
