@@ -53,6 +53,12 @@ void device_free_allowed(struct device_peer *peer);
 void device_sort(struct device *device);              /* brings peers and their prefixes into order */
 const struct device_peer *device_find_peer(const struct device *device, const struct key *public_key); /* or NULL; needs order */
 
+/* Who is told the secrets of a reading before they are wiped: of PUBLIC_KEY's row the preshared key; of NULL the private key. None is not told. */
+struct device_secrets {
+    void (*take)(void *context, const struct key *public_key, const struct key *secret);
+    void *context;
+};
+
 /* Where readings come from: the kernel's netlink, a userspace engine's UAPI socket. */
 struct device_source {
     const char *name; /* "netlink", "uapi" */
@@ -61,7 +67,9 @@ struct device_source {
     /* Read one interface. Private keys are turned to public ones and preshared keys to hashes inside, then wiped.
      * 0, or -1 with err; -2 when a UAPI socket is there but nothing answers (the engine is dead). */
     int (*read)(const char *name, const char *salt, struct device *device, struct err *err);
+    int (*read_secrets)(const char *name, const struct device_secrets *secrets, struct device *device, struct err *err); /* the same; hashes mean nothing */
 };
+extern const char device_no_salt[]; /* for hashes that are compared with nobody else's */
 extern const struct device_source device_source_netlink;
 extern const struct device_source device_source_uapi;
 

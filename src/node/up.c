@@ -146,21 +146,6 @@ static int configure(struct work *work)
     return up_configure(work->engine, work->name, &work->file->wanted.device, work->secrets, work->err);
 }
 
-/* As wg-quick: the largest of the ways to the endpoints, else the default route's; 80 bytes are WireGuard's over IPv6. */
-static unsigned fitting_mtu(const struct work *work)
-{
-    const struct device *device = &work->file->wanted.device;
-    unsigned most = 0;
-    for (size_t i = 0; i < device->peer_count; i++) {
-        const struct address *to = &device->peers[i].endpoint.address;
-        unsigned mtu = to->family ? up_path_mtu(work->socket, to) : 0;
-        most = mtu > most ? mtu : most;
-    }
-    if (!most)
-        most = up_path_mtu(work->socket, NULL);
-    return (most > 160 ? most : 1500) - 80;
-}
-
 static int add_firewall(struct work *work, const struct up_step *step)
 {
     const struct wgquick *wanted = &work->file->wanted;
@@ -208,7 +193,7 @@ static int do_step(struct work *work, const struct up_step *step)
     case STEP_ADDRESS:
         return up_address(work->socket, work->name, &step->prefix, true, err);
     case STEP_START:
-        return up_link_start(work->socket, work->name, step->mtu ? step->mtu : fitting_mtu(work), err);
+        return up_link_start(work->socket, work->name, step->mtu ? step->mtu : up_fitting_mtu(work->socket, &work->file->wanted.device), err);
     case STEP_DNS:
         log_notice("%s: DNS = %s is left alone: this machine's resolver stays as it is", work->name, step->text);
         return 0;
@@ -219,7 +204,7 @@ static int do_step(struct work *work, const struct up_step *step)
     case STEP_RULE_MAIN:
         return up_rule_main(work->socket, step->family, true, err);
     case STEP_ROUTE:
-        return up_route(work->socket, work->name, &step->prefix, step->table, true, err);
+        return up_route(work->socket, work->name, &step->prefix, step->table, 0, true, err);
     case STEP_FIREWALL:
         return add_firewall(work, step);
     case STEP_VALID_MARK:
@@ -261,7 +246,7 @@ static void undo_step(struct work *work, const struct up_step *step)
         up_address(work->socket, work->name, &step->prefix, false, NULL);
         break;
     case STEP_ROUTE:
-        up_route(work->socket, work->name, &step->prefix, step->table, false, NULL);
+        up_route(work->socket, work->name, &step->prefix, step->table, 0, false, NULL);
         break;
     case STEP_RULE_MARK:
         up_rule_mark(work->socket, step->family, step->table, false, NULL);

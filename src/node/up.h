@@ -96,19 +96,25 @@ void up_step_text(const struct up_step *step, const char *name, struct buf *text
 /* --- up_netlink.c: links, addresses, routes, rules. Each 0, or -1 with err. */
 
 struct nl_sock;
+struct nl_msg;
 struct nl_sock *up_netlink_open(struct err *err);
+/* One request of TYPE, its header first. Asking frees the message; TAKE (may be NULL) gets each answer. 0, or a negative errno. */
+struct nl_msg *up_netlink_begin(int type, int flags, const void *header, size_t length);
+int up_netlink_ask(struct nl_sock *socket, struct nl_msg *message, int (*take)(struct nl_msg *message, void *context), void *context);
+const char *up_netlink_reason(int code);
 /* A negative errno. */
 int up_link_make(struct nl_sock *socket, const char *name);
 int up_link_delete(struct nl_sock *socket, const char *name, struct err *err);
 int up_link_start(struct nl_sock *socket, const char *name, unsigned mtu, struct err *err);
 int up_link_stop(struct nl_sock *socket, const char *name, struct err *err);
 int up_address(struct nl_sock *socket, const char *name, const struct prefix *prefix, bool add, struct err *err);
-int up_route(struct nl_sock *socket, const char *name, const struct prefix *prefix, uint32_t table, bool add, struct err *err);
+int up_route(struct nl_sock *socket, const char *name, const struct prefix *prefix, uint32_t table, uint32_t metric, bool add, struct err *err);
 int up_rule_mark(struct nl_sock *socket, int family, uint32_t table, bool add, struct err *err); /* 1: it was there already; so below */
 int up_rule_main(struct nl_sock *socket, int family, bool add, struct err *err);
 int up_unrule(struct nl_sock *socket, int family, uint32_t table, struct err *err); /* both; none there is no error */
 uint32_t up_mark_left_over(struct nl_sock *socket, int family); /* one whose table is empty: its interface died; 0: none */
 bool up_table_is_used(struct nl_sock *socket, int family, uint32_t table);
+unsigned up_fitting_mtu(struct nl_sock *socket, const struct device *device); /* for an interface with these endpoints */
 unsigned up_path_mtu(struct nl_sock *socket, const struct address *to); /* 0 unknown; TO NULL: of the default route */
 /* Its addresses, those that the kernel made for itself left out; owned by the caller. */
 int up_addresses(struct nl_sock *socket, const char *name, struct prefix **addresses, size_t *count, struct err *err);

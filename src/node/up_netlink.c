@@ -60,7 +60,7 @@ static int take_valid(struct nl_msg *message, void *argument)
 }
 
 /* Sends MESSAGE and frees it. 0, or a negative errno. TAKE (may be NULL) sees each answer. */
-static int talk(struct nl_sock *socket, struct nl_msg *message, int (*take)(struct nl_msg *message, void *context), void *context)
+int up_netlink_ask(struct nl_sock *socket, struct nl_msg *message, int (*take)(struct nl_msg *message, void *context), void *context)
 {
     struct exchange exchange = {.take = take, .context = context};
     struct nl_cb *callbacks = nl_cb_alloc(NL_CB_DEFAULT);
@@ -80,7 +80,7 @@ static int talk(struct nl_sock *socket, struct nl_msg *message, int (*take)(stru
     return result == -NLE_PERM ? -EPERM : -EIO;
 }
 
-static struct nl_msg *begin(int type, int flags, const void *header, size_t length)
+struct nl_msg *up_netlink_begin(int type, int flags, const void *header, size_t length)
 {
     struct nl_msg *message = nlmsg_alloc_simple(type, NLM_F_REQUEST | flags);
     void *room = message ? nlmsg_reserve(message, length, NLMSG_ALIGNTO) : NULL;
@@ -90,7 +90,7 @@ static struct nl_msg *begin(int type, int flags, const void *header, size_t leng
     return message;
 }
 
-static const char *reason(int code)
+const char *up_netlink_reason(int code)
 {
     return code == -EPERM || code == -EACCES ? "permission denied (log in as root)" : strerror(-code);
 }
@@ -105,19 +105,19 @@ static int index_of(const char *name)
 int up_link_make(struct nl_sock *socket, const char *name)
 {
     struct ifinfomsg header = {.ifi_family = AF_UNSPEC};
-    struct nl_msg *message = begin(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, &header, sizeof header);
+    struct nl_msg *message = up_netlink_begin(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, &header, sizeof header);
     nla_put_string(message, IFLA_IFNAME, name);
     struct nlattr *information = nla_nest_start(message, IFLA_LINKINFO);
     nla_put_string(message, IFLA_INFO_KIND, "wireguard");
     nla_nest_end(message, information);
-    return talk(socket, message, NULL, NULL);
+    return up_netlink_ask(socket, message, NULL, NULL);
 }
 
 int up_link_delete(struct nl_sock *socket, const char *name, struct err *err)
 {
     struct ifinfomsg header = {.ifi_family = AF_UNSPEC, .ifi_index = index_of(name)};
-    int code = header.ifi_index ? talk(socket, begin(RTM_DELLINK, NLM_F_ACK, &header, sizeof header), NULL, NULL) : -ENODEV;
-    return code ? err_set(err, "%s cannot be deleted: %s", name, reason(code)) : 0;
+    int code = header.ifi_index ? up_netlink_ask(socket, up_netlink_begin(RTM_DELLINK, NLM_F_ACK, &header, sizeof header), NULL, NULL) : -ENODEV;
+    return code ? err_set(err, "%s cannot be deleted: %s", name, up_netlink_reason(code)) : 0;
 }
 
 static int change_link(struct nl_sock *socket, const char *name, unsigned mtu, bool up, struct err *err)
@@ -125,16 +125,16 @@ static int change_link(struct nl_sock *socket, const char *name, unsigned mtu, b
     struct ifinfomsg header = {.ifi_family = AF_UNSPEC, .ifi_index = index_of(name), .ifi_change = IFF_UP, .ifi_flags = up ? IFF_UP : 0};
     if (!header.ifi_index)
         return err_set(err, "%s is gone", name);
-    struct nl_msg *message = begin(RTM_NEWLINK, NLM_F_ACK, &header, sizeof header);
+    struct nl_msg *message = up_netlink_begin(RTM_NEWLINK, NLM_F_ACK, &header, sizeof header);
     if (mtu)
         nla_put_u32(message, IFLA_MTU, mtu);
-    int code = talk(socket, message, NULL, NULL);
+    int code = up_netlink_ask(socket, message, NULL, NULL);
     if (!code)
         return 0;
     if (code == -EADDRINUSE) /* the kernel's WireGuard opens its sockets only now */
         return err_set(err, "%s: the listen port is taken by another program (ss -ulpn)", name);
-    return mtu ? err_set(err, "%s cannot be set up with an MTU of %u: %s", name, mtu, reason(code))
-               : err_set(err, "%s cannot be set %s: %s", name, up ? "up" : "down", reason(code));
+    return mtu ? err_set(err, "%s cannot be set up with an MTU of %u: %s", name, mtu, up_netlink_reason(code))
+               : err_set(err, "%s cannot be set %s: %s", name, up ? "up" : "down", up_netlink_reason(code));
 }
 
 int up_link_start(struct nl_sock *socket, const char *name, unsigned mtu, struct err *err)
@@ -159,14 +159,14 @@ int up_address(struct nl_sock *socket, const char *name, const struct prefix *pr
     struct ifaddrmsg header = {.ifa_family = prefix->address.family, .ifa_prefixlen = prefix->length, .ifa_index = (uint32_t)index_of(name)};
     char text[PREFIX_TEXT_SIZE];
     struct nl_msg *message =
-        begin(is_new ? RTM_NEWADDR : RTM_DELADDR, NLM_F_ACK | (is_new ? NLM_F_CREATE | NLM_F_EXCL : 0), &header, sizeof header);
+        up_netlink_begin(is_new ? RTM_NEWADDR : RTM_DELADDR, NLM_F_ACK | (is_new ? NLM_F_CREATE | NLM_F_EXCL : 0), &header, sizeof header);
     nla_put(message, IFA_LOCAL, address_size(prefix), prefix->address.bytes);
     nla_put(message, IFA_ADDRESS, address_size(prefix), prefix->address.bytes);
-    int code = talk(socket, message, NULL, NULL);
+    int code = up_netlink_ask(socket, message, NULL, NULL);
     prefix_text(prefix, text);
     if (code == -EOPNOTSUPP || (code == -EACCES && prefix->address.family == AF_INET6))
         return err_set(err, "%s: the address %s cannot be given: IPv6 is switched off here", name, text);
-    return code ? err_set(err, "%s: the address %s cannot be %s: %s", name, text, is_new ? "given" : "taken away", reason(code)) : 0;
+    return code ? err_set(err, "%s: the address %s cannot be %s: %s", name, text, is_new ? "given" : "taken away", up_netlink_reason(code)) : 0;
 }
 
 struct address_list {
@@ -205,15 +205,15 @@ int up_addresses(struct nl_sock *socket, const char *name, struct prefix **addre
 {
     struct ifaddrmsg header = {.ifa_family = AF_UNSPEC};
     struct address_list list = {.index = (uint32_t)index_of(name)};
-    int code = talk(socket, begin(RTM_GETADDR, NLM_F_DUMP, &header, sizeof header), take_address, &list);
+    int code = up_netlink_ask(socket, up_netlink_begin(RTM_GETADDR, NLM_F_DUMP, &header, sizeof header), take_address, &list);
     *addresses = list.items;
     *count = list.count;
-    return code ? err_set(err, "%s: its addresses cannot be read: %s", name, reason(code)) : 0;
+    return code ? err_set(err, "%s: its addresses cannot be read: %s", name, up_netlink_reason(code)) : 0;
 }
 
 /* --- routes */
 
-int up_route(struct nl_sock *socket, const char *name, const struct prefix *prefix, uint32_t table, bool is_new, struct err *err)
+int up_route(struct nl_sock *socket, const char *name, const struct prefix *prefix, uint32_t table, uint32_t metric, bool is_new, struct err *err)
 {
     struct rtmsg header = {.rtm_family = prefix->address.family, .rtm_dst_len = prefix->length, .rtm_type = RTN_UNICAST, .rtm_protocol = RTPROT_BOOT,
                            .rtm_table = table < 256 ? (unsigned char)table : RT_TABLE_UNSPEC,
@@ -222,16 +222,18 @@ int up_route(struct nl_sock *socket, const char *name, const struct prefix *pref
     if (!is_new)
         header.rtm_scope = RT_SCOPE_NOWHERE;
     struct nl_msg *message =
-        begin(is_new ? RTM_NEWROUTE : RTM_DELROUTE, NLM_F_ACK | (is_new ? NLM_F_CREATE | NLM_F_EXCL : 0), &header, sizeof header);
+        up_netlink_begin(is_new ? RTM_NEWROUTE : RTM_DELROUTE, NLM_F_ACK | (is_new ? NLM_F_CREATE | NLM_F_EXCL : 0), &header, sizeof header);
     if (prefix->length)
         nla_put(message, RTA_DST, address_size(prefix), prefix->address.bytes);
     nla_put_u32(message, RTA_OIF, (uint32_t)index_of(name));
     nla_put_u32(message, RTA_TABLE, table);
-    int code = talk(socket, message, NULL, NULL);
+    if (metric)
+        nla_put_u32(message, RTA_PRIORITY, metric);
+    int code = up_netlink_ask(socket, message, NULL, NULL);
     prefix_text(prefix, text);
     if (code == -EEXIST)
         return err_set(err, "%s: the route to %s cannot be made: another one leads there already (ip route show %s)", name, text, text);
-    return code ? err_set(err, "%s: the route to %s cannot be %s: %s", name, text, is_new ? "made" : "removed", reason(code)) : 0;
+    return code ? err_set(err, "%s: the route to %s cannot be %s: %s", name, text, is_new ? "made" : "removed", up_netlink_reason(code)) : 0;
 }
 
 static uint32_t table_of(const struct rtmsg *header, struct nlattr *const *part)
@@ -259,7 +261,7 @@ bool up_table_is_used(struct nl_sock *socket, int family, uint32_t table)
 {
     struct table_search search = {.table = table};
     struct rtmsg header = {.rtm_family = (unsigned char)family};
-    talk(socket, begin(RTM_GETROUTE, NLM_F_DUMP, &header, sizeof header), take_table, &search);
+    up_netlink_ask(socket, up_netlink_begin(RTM_GETROUTE, NLM_F_DUMP, &header, sizeof header), take_table, &search);
     return search.found;
 }
 
@@ -300,7 +302,7 @@ static unsigned link_mtu(struct nl_sock *socket, int device)
 {
     struct ifinfomsg header = {.ifi_family = AF_UNSPEC, .ifi_index = device};
     unsigned mtu = 0;
-    talk(socket, begin(RTM_GETLINK, NLM_F_ACK, &header, sizeof header), take_link_mtu, &mtu);
+    up_netlink_ask(socket, up_netlink_begin(RTM_GETLINK, NLM_F_ACK, &header, sizeof header), take_link_mtu, &mtu);
     return mtu;
 }
 
@@ -308,11 +310,25 @@ unsigned up_path_mtu(struct nl_sock *socket, const struct address *to)
 {
     struct rtmsg header = {.rtm_family = to ? to->family : AF_INET, .rtm_dst_len = to ? (unsigned char)address_bits(to) : 0};
     struct way way = {.wants_default = !to};
-    struct nl_msg *message = begin(RTM_GETROUTE, to ? NLM_F_ACK : NLM_F_DUMP, &header, sizeof header);
+    struct nl_msg *message = up_netlink_begin(RTM_GETROUTE, to ? NLM_F_ACK : NLM_F_DUMP, &header, sizeof header);
     if (to)
         nla_put(message, RTA_DST, (int)address_bits(to) / 8, to->bytes);
-    talk(socket, message, take_way, &way);
+    up_netlink_ask(socket, message, take_way, &way);
     return way.mtu || !way.device ? way.mtu : link_mtu(socket, way.device);
+}
+
+/* As wg-quick: the largest of the ways to the endpoints, else the default route's; 80 bytes are WireGuard's over IPv6. */
+unsigned up_fitting_mtu(struct nl_sock *socket, const struct device *device)
+{
+    unsigned most = 0;
+    for (size_t i = 0; i < device->peer_count; i++) {
+        const struct address *to = &device->peers[i].endpoint.address;
+        unsigned mtu = to->family ? up_path_mtu(socket, to) : 0;
+        most = mtu > most ? mtu : most;
+    }
+    if (!most)
+        most = up_path_mtu(socket, NULL);
+    return (most > 160 ? most : 1500) - 80;
 }
 
 /* --- rules */
@@ -322,7 +338,7 @@ static struct nl_msg *begin_rule(int family, bool is_new, unsigned flags, uint32
     struct fib_rule_hdr header = {.family = (unsigned char)family, .action = FR_ACT_TO_TBL, .flags = flags,
                                   .table = table < 256 ? (unsigned char)table : RT_TABLE_UNSPEC};
     struct nl_msg *message =
-        begin(is_new ? RTM_NEWRULE : RTM_DELRULE, NLM_F_ACK | (is_new ? NLM_F_CREATE | NLM_F_EXCL : 0), &header, sizeof header);
+        up_netlink_begin(is_new ? RTM_NEWRULE : RTM_DELRULE, NLM_F_ACK | (is_new ? NLM_F_CREATE | NLM_F_EXCL : 0), &header, sizeof header);
     nla_put_u32(message, FRA_TABLE, table);
     return message;
 }
@@ -330,10 +346,10 @@ static struct nl_msg *begin_rule(int family, bool is_new, unsigned flags, uint32
 /* 0; 1 when it was there already; -1 with err. */
 static int finish_rule(struct nl_sock *socket, struct nl_msg *message, int family, bool is_new, const char *what, struct err *err)
 {
-    int code = talk(socket, message, NULL, NULL);
+    int code = up_netlink_ask(socket, message, NULL, NULL);
     if (!code || (is_new && code == -EEXIST))
         return code ? 1 : 0;
-    return err_set(err, "the IPv%d routing rule \"%s\" cannot be %s: %s", family == AF_INET6 ? 6 : 4, what, is_new ? "made" : "removed", reason(code));
+    return err_set(err, "the IPv%d routing rule \"%s\" cannot be %s: %s", family == AF_INET6 ? 6 : 4, what, is_new ? "made" : "removed", up_netlink_reason(code));
 }
 
 int up_rule_mark(struct nl_sock *socket, int family, uint32_t table, bool is_new, struct err *err)
@@ -376,7 +392,7 @@ static struct mark_rules list_mark_rules(struct nl_sock *socket, int family)
 {
     struct fib_rule_hdr header = {.family = (unsigned char)family};
     struct mark_rules rules = {.count = 0};
-    talk(socket, begin(RTM_GETRULE, NLM_F_DUMP, &header, sizeof header), take_mark_rule, &rules);
+    up_netlink_ask(socket, up_netlink_begin(RTM_GETRULE, NLM_F_DUMP, &header, sizeof header), take_mark_rule, &rules);
     return rules;
 }
 
@@ -392,7 +408,7 @@ int up_unrule(struct nl_sock *socket, int family, uint32_t table, struct err *er
     struct nl_msg *message = begin_rule(family, false, 0, RT_TABLE_MAIN);
     nla_put_u32(message, FRA_SUPPRESS_PREFIXLEN, 0);
     nla_put_u32(message, FRA_PRIORITY, rules.priorities[at] - 1);
-    int code = talk(socket, message, NULL, NULL);
+    int code = up_netlink_ask(socket, message, NULL, NULL);
     int result = up_rule_mark(socket, family, table, false, err);
     if (code && rules.count == 1)
         result = up_rule_main(socket, family, false, err) || result ? -1 : 0;

@@ -7,6 +7,8 @@
 #include "device_build.h"
 #include "wgdeck/mem.h"
 
+const char device_no_salt[] = "0000000000000000000000000000000000000000000000000000000000000000";
+
 static const char *const engine_kinds[] = {
     [ENGINE_UNKNOWN] = "unknown",
     [ENGINE_KERNEL] = "kernel",

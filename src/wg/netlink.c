@@ -213,7 +213,7 @@ static int resolve_family(struct nl_sock *socket, const char *name, struct err *
     return err_set(err, "%s: cannot ask the kernel for WireGuard: %s", name, nl_geterror(family));
 }
 
-static int read_device(const char *name, const char *salt, struct device *device, struct err *err)
+static int read_any(const char *name, const char *salt, const struct device_secrets *secrets, struct device *device, struct err *err)
 {
     if (!device_name_is_valid(name))
         return err_set(err, "'%.32s' is not the name of an interface", name);
@@ -221,7 +221,7 @@ static int read_device(const char *name, const char *salt, struct device *device
     if (!socket)
         return -1;
     int result = AGAIN, family = resolve_family(socket, name, err);
-    struct netlink_reading reading = {.salt = salt, .err = err};
+    struct netlink_reading reading = {.salt = salt, .secrets = secrets, .err = err};
     if (family < 0)
         result = -1;
     for (int i = 0; i < TRIES && result == AGAIN; i++) {
@@ -241,4 +241,14 @@ static int read_device(const char *name, const char *salt, struct device *device
     return result;
 }
 
-const struct device_source device_source_netlink = {"netlink", list, read_device};
+static int read_device(const char *name, const char *salt, struct device *device, struct err *err)
+{
+    return read_any(name, salt, NULL, device, err);
+}
+
+static int read_secrets(const char *name, const struct device_secrets *secrets, struct device *device, struct err *err)
+{
+    return read_any(name, device_no_salt, secrets, device, err);
+}
+
+const struct device_source device_source_netlink = {"netlink", list, read_device, read_secrets};

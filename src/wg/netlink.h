@@ -9,6 +9,7 @@
 struct netlink_reading {
     struct device_build build; /* starts zeroed; device_build_finish when the dump has ended */
     const char *salt;
+    const struct device_secrets *secrets; /* NULL: nobody is told */
     struct err *err;
 };
 

@@ -119,6 +119,8 @@ static void read_preshared(struct netlink_reading *reading, struct nlattr *attri
     struct key key;
     read_key(attribute, &key);
     peer->has_preshared = !key_is_zero(&key);
+    if (peer->has_preshared && reading->secrets)
+        reading->secrets->take(reading->secrets->context, &peer->public_key, &key);
     if (peer->has_preshared)
         key_hash(&key, reading->salt, peer->preshared_hash);
     key_wipe(&key);
@@ -164,8 +166,9 @@ static int read_peer(struct netlink_reading *reading, struct nlattr *attribute)
 }
 
 /* The kernel derives the public key itself; the private one is only asked whether it is there. */
-static void read_device_values(struct device *device, struct nlattr **part)
+static void read_device_values(struct netlink_reading *reading, struct nlattr **part)
 {
+    struct device *device = &reading->build.device;
     if (part[WGDEVICE_A_IFNAME])
         nla_strlcpy(device->name, part[WGDEVICE_A_IFNAME], sizeof device->name);
     if (part[WGDEVICE_A_LISTEN_PORT])
@@ -177,6 +180,8 @@ static void read_device_values(struct device *device, struct nlattr **part)
     struct key key;
     read_key(part[WGDEVICE_A_PRIVATE_KEY], &key);
     device->has_private = !key_is_zero(&key);
+    if (device->has_private && reading->secrets)
+        reading->secrets->take(reading->secrets->context, NULL, &key);
     if (device->has_private && part[WGDEVICE_A_PUBLIC_KEY])
         read_key(part[WGDEVICE_A_PUBLIC_KEY], &device->public_key);
     else if (device->has_private)
@@ -191,7 +196,7 @@ int netlink_read_message(struct netlink_reading *reading, struct nlmsghdr *messa
     if (!genlmsg_valid_hdr(message, 0) || genlmsg_parse(message, 0, part, WGDEVICE_A_MAX, device_policy) < 0)
         return garbled(reading, "a message");
     reading->build.device.engine = ENGINE_KERNEL;
-    read_device_values(&reading->build.device, part);
+    read_device_values(reading, part);
     if (!part[WGDEVICE_A_PEERS])
         return 0;
     nla_for_each_nested(peer, part[WGDEVICE_A_PEERS], left)

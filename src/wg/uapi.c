@@ -40,6 +40,8 @@ static int read_private(struct uapi_parser *parser, const char *value)
     device->has_private = !key_is_zero(&key);
     if (device->has_private)
         key_public(&key, &device->public_key);
+    if (device->has_private && parser->secrets)
+        parser->secrets->take(parser->secrets->context, NULL, &key);
     key_wipe(&key);
     return 0;
 }
@@ -120,6 +122,8 @@ static int read_preshared(struct uapi_parser *parser, const char *value)
     peer->has_preshared = !key_is_zero(&key);
     if (peer->has_preshared)
         key_hash(&key, parser->salt, peer->preshared_hash);
+    if (peer->has_preshared && parser->secrets)
+        parser->secrets->take(parser->secrets->context, &peer->public_key, &key);
     key_wipe(&key);
     return 0;
 }

@@ -14,6 +14,7 @@ enum { UAPI_LINE_SIZE = 512 }; /* the longest line with a meaning has 80 bytes *
 struct uapi_parser {
     struct device_build build;
     const char *salt;
+    const struct device_secrets *secrets; /* NULL: nobody is told */
     char line[UAPI_LINE_SIZE];
     size_t used;         /* bytes of the current line so far, also those that did not fit */
     size_t line_number;

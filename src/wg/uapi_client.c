@@ -276,7 +276,8 @@ static bool is_wgdecks(const struct uapi_place *place, const char *name)
 
 /* --- the source of devices */
 
-int uapi_read(const struct uapi_place *place, const char *name, const char *salt, struct device *device, struct err *err)
+static int read_any(const struct uapi_place *place, const char *name, const char *salt, const struct device_secrets *secrets, struct device *device,
+                    struct err *err)
 {
     static const char request[] = "get=1\n\n";
     struct sockaddr_un address = {0};
@@ -286,6 +287,7 @@ int uapi_read(const struct uapi_place *place, const char *name, const char *salt
     struct uapi_parser parser;
     char bytes[READ_SIZE]; /* secrets pass through it */
     uapi_parser_start(&parser, name, salt, err);
+    parser.secrets = secrets;
     int result;
     if (send(descriptor, request, sizeof request - 1, MSG_NOSIGNAL) != (ssize_t)sizeof request - 1)
         result = dead(name, address.sun_path, strerror(errno), err);
@@ -299,6 +301,11 @@ int uapi_read(const struct uapi_place *place, const char *name, const char *salt
     return result == DEAD ? DEAD : parsed;
 }
 
+int uapi_read(const struct uapi_place *place, const char *name, const char *salt, struct device *device, struct err *err)
+{
+    return read_any(place, name, salt, NULL, device, err);
+}
+
 static int list(char ***names, size_t *count, struct err *err)
 {
     return uapi_list(&uapi_system_place, names, count, err);
@@ -309,4 +316,9 @@ static int read_device(const char *name, const char *salt, struct device *device
     return uapi_read(&uapi_system_place, name, salt, device, err);
 }
 
-const struct device_source device_source_uapi = {"uapi", list, read_device};
+static int read_secrets(const char *name, const struct device_secrets *secrets, struct device *device, struct err *err)
+{
+    return read_any(&uapi_system_place, name, device_no_salt, secrets, device, err);
+}
+
+const struct device_source device_source_uapi = {"uapi", list, read_device, read_secrets};
