@@ -50,6 +50,10 @@ IPSEC_MB ?= $(if $(shell grep -s 'IMB_VERSION_STR "1\.3\.' $(IPSEC_MB_HEADER)),$
 endif
 IPSEC_MB := $(IPSEC_MB)
 LIBS     += $(IPSEC_MB)
+# QR codes of "wgdeck export --qr", in the dynamic program; without libqrencode, or with QRENCODE= given, it says that it has none.
+QRENCODE ?= $(shell pkg-config --libs libqrencode 2>/dev/null)
+QRENCODE := $(QRENCODE)
+LIBS     += $(QRENCODE)
 STATIC_LIBS := -lssh -lcrypto -lsodium $(CJSON) -lev -lnl-route-3 -lnl-genl-3 -lnl-3 -lncursesw -ltinfo -lseccomp -lz -lm $(IPSEC_MB)
 
 SOURCES  := $(filter-out src/static/%,$(wildcard src/*/*.c))
@@ -90,6 +94,9 @@ $(BUILD)/include/themes_table.h: $(THEMES) tools/theme-literals
 	@tools/theme-literals $(THEMES) > $@.new && mv $@.new $@
 $(BUILD)/obj/tui/theme.o: $(BUILD)/include/themes_table.h
 
+ifneq ($(QRENCODE),)
+$(BUILD)/obj/cmd/qr.o: CPPFLAGS += -DWGDECK_QRENCODE
+endif
 ifneq ($(IPSEC_MB),)
 $(BUILD)/obj/engine/seal%: CPPFLAGS += -DWGDECK_IPSEC_MB
 $(BUILD)/tests/seal_test $(BUILD)/bench/seal_bench: CPPFLAGS += -DWGDECK_IPSEC_MB

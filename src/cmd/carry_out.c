@@ -66,6 +66,24 @@ bool carry_out_open(const struct options *options, struct mesh_file *file)
     return good;
 }
 
+size_t carry_out_find_node(const struct options *options, const struct mesh_file *file, const char *name)
+{
+    const struct mesh *mesh = file->mesh;
+    size_t node = mesh_find_node(mesh, name);
+    if (node != SIZE_MAX)
+        return node;
+    const char **names = mem_alloc(mesh->node_count, sizeof *names);
+    for (size_t i = 0; i < mesh->node_count; i++)
+        names[i] = mesh->nodes[i].name;
+    const char *near = text_nearest(name, names, mesh->node_count);
+    if (near)
+        log_error("%s: no node \"%s\" in %s: did you mean %s?", options->cmd->name, name, file->path, near);
+    else
+        log_error("%s: no node \"%s\" in %s", options->cmd->name, name, file->path);
+    free(names);
+    return SIZE_MAX;
+}
+
 static bool matches_a_node(const struct options *options, const struct mesh *mesh)
 {
     const char *pattern = options->globals.nodes;

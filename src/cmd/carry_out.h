@@ -33,6 +33,8 @@ struct carry_out {
 
 /* The mesh file that -m and the usual places give, with a message when there is none or it cannot be read. */
 bool carry_out_open(const struct options *options, struct mesh_file *file);
+/* The node of that name, or SIZE_MAX with a message that says what may have been meant. */
+size_t carry_out_find_node(const struct options *options, const struct mesh_file *file, const char *name);
 bool carry_out_read(struct options *options, struct mesh_file *file, struct carry_out *wanted);
 void carry_out_free(struct carry_out *wanted);
 
