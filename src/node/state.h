@@ -15,6 +15,7 @@ struct state {
     struct device device;          /* port, mark, rows; sorted; hashes in it mean nothing */
     struct up_secrets *secrets;    /* private key, preshared keys of rows; NULL: none */
     char **endpoint_hosts;         /* per row of device.peers: "host:port" where it is a name, for the saved file; NULL else; may be NULL as a whole; owned */
+    bool *endpoints_stay;          /* per row: a row that is there keeps the endpoint it has then, which is live by roaming; may be NULL; owned (state_endpoints_stay) */
     struct prefix *addresses;      /* without those that the kernel made for itself; owned */
     size_t address_count;
     struct state_route { struct prefix to; uint32_t table, metric; } *routes; /* that lead into it, without the kernel's own of addresses; owned */
@@ -22,10 +23,16 @@ struct state {
     int forwarding4, forwarding6;  /* sysctl net.ipv4.ip_forward, net.ipv6.conf.all.forwarding: 0, 1, or -1 not known */
 };
 
-/* Reads what runs under NAME, private and preshared keys too (netlink, or UAPI). None there is no error: exists false. 0, or -1 with err (-2: its engine is dead). */
+/* Reads what runs under NAME, private and preshared keys too (netlink, or UAPI). None there is no error: exists false. 0, or -1 with err. -2 with err: its engine is dead; STATE is
+ * then one that does not exist, from which state_reach makes it anew. STATE is overwritten, and to be freed in each case. */
 int state_read(const char *name, struct state *state, struct err *err);
 void state_copy(struct state *to, const struct state *from); /* deep; TO is overwritten */
 void state_free(struct state *state);                        /* what it owns; wipes secrets */
+
+/* Before STATE is saved to be put back later: only the endpoints of rows whose endpoint OPERATIONS set are put back; others may have roamed meanwhile. */
+void state_endpoints_stay(struct state *state, const struct plan_operation *operations, size_t count);
+/* One preshared key in SECRETS (NULL: none yet; it may move), in order; PRESHARED NULL takes it away. For struct state_keys. */
+void state_secrets_set(struct up_secrets **secrets, const struct key *public_key, const struct key *preshared);
 
 /* Keys that operations need, beside what the state has. */
 struct state_keys {

@@ -111,20 +111,11 @@ static int make_link(struct work *work)
     return err_set(work->err, "%s cannot be made: %s", work->name, strerror(-code));
 }
 
-/* An engine ends when its link goes, and takes its socket along: the next "up" would stumble over it. */
-static void wait_for_engine(const char *name)
-{
-    char *path = mem_format("/var/run/wireguard/%s.sock", name);
-    for (int i = 0; i < 200 && access(path, F_OK) == 0; i++)
-        poll(NULL, 0, 10);
-    free(path);
-}
-
 static int delete_link(struct work *work)
 {
     int result = if_nametoindex(work->name) ? up_link_delete(work->socket, work->name, work->err) : 0;
     if (work->engine != ENGINE_KERNEL && !result)
-        wait_for_engine(work->name);
+        up_engine_wait_for_end(work->name);
     return result;
 }
 

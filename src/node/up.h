@@ -119,6 +119,33 @@ unsigned up_path_mtu(struct nl_sock *socket, const struct address *to); /* 0 unk
 /* Its addresses, those that the kernel made for itself left out; owned by the caller. */
 int up_addresses(struct nl_sock *socket, const char *name, struct prefix **addresses, size_t *count, struct err *err);
 
+/* --- up_set.c: an engine is told what to change, row by row */
+
+struct up_row_set {
+    const struct key *public_key;
+    bool update_only;             /* a row that is not there is not made */
+    bool remove, replace_allowed; /* replace_allowed: what ALLOWED does not hold goes */
+    bool set_keepalive;
+    uint16_t keepalive;
+    const struct key *preshared;  /* NULL: as it is; zero: none */
+    struct endpoint endpoint;     /* family 0: as it is */
+    const struct prefix *allowed; /* to be added */
+    size_t allowed_count;
+};
+struct up_set {
+    const char *name;
+    const struct key *private_key; /* NULL: as it is; zero: none */
+    bool set_port, set_mark, replace_peers;
+    uint16_t port;
+    uint32_t mark;
+    struct up_row_set *rows;       /* owned by whoever made it, as what it points to */
+    size_t row_count;
+};
+int up_set(enum engine_kind engine, const struct up_set *set, struct err *err);
+/* The request to an engine, and those to the kernel, which go to SEND one by one (it wipes and frees them; 0, or a negative errno). */
+void up_set_to_uapi(const struct up_set *set, struct buf *text); /* TEXT holds secrets */
+int up_set_to_netlink(const struct up_set *set, int family, int (*send)(struct nl_msg *message, void *context), void *context);
+
 /* --- up_configure.c */
 
 /* Names become addresses in DEVICE's rows (a moment of patience when the resolver is not there yet). */
@@ -132,6 +159,8 @@ int up_hook_run(const char *command, struct err *err);   /* by sh */
 int up_firewall(const char *name, int family, uint32_t mark, const struct prefix *addresses, size_t count, struct err *err); /* 1: no nft here */
 void up_firewall_remove(const char *name);
 int up_engine_start(const char *name, struct err *err);  /* 0 when its socket answers */
+int up_engine_start_apart(const char *name, struct err *err); /* the same; it holds neither this program's input and output nor its session */
+void up_engine_wait_for_end(const char *name);           /* after its link was deleted */
 bool up_interrupted(void);                               /* a signal asks for the end */
 void up_signals(bool take);
 

@@ -1,10 +1,12 @@
 /* Programs that "wgdeck up" runs: hooks (by sh), nft where it is, and the engine. None gets a key, in its arguments or otherwise. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,7 +41,8 @@ void up_signals(bool take)
 
 enum { NOT_THERE = 127 };
 
-static void become(const char *program, char *const *arguments, int input)
+/* OUTPUT -1: as this program's own; else it goes there, and the program is of a session of its own. */
+static void become(const char *program, char *const *arguments, int input, int output)
 {
     up_signals(false);
     signal(SIGPIPE, SIG_DFL);
@@ -47,6 +50,10 @@ static void become(const char *program, char *const *arguments, int input)
         input = open("/dev/null", O_RDONLY);
     if (input < 0 || dup2(input, STDIN_FILENO) < 0)
         _exit(126);
+    if (output >= 0 && (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0))
+        _exit(126);
+    if (output >= 0)
+        setsid();
     setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 0);
     execvp(program, arguments);
     _exit(errno == ENOENT ? NOT_THERE : 126);
@@ -61,15 +68,15 @@ static int wait_for(pid_t child)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* Its exit status (128 and more: a signal ended it), or -1 with errno. TEXT (may be NULL) is its standard input. */
-static int run(const char *program, char *const *arguments, const char *text)
+/* Its exit status (128 and more: a signal ended it), or -1 with errno. TEXT (may be NULL) is its standard input; OUTPUT as above. */
+static int run_to(const char *program, char *const *arguments, const char *text, int output)
 {
     int ends[2] = {-1, -1};
     if (text && pipe2(ends, O_CLOEXEC))
         return -1;
     pid_t child = fork();
     if (child == 0)
-        become(program, arguments, ends[0]);
+        become(program, arguments, ends[0], output);
     if (ends[0] >= 0)
         close(ends[0]);
     if (child > 0 && text)
@@ -77,6 +84,11 @@ static int run(const char *program, char *const *arguments, const char *text)
     if (ends[1] >= 0)
         close(ends[1]);
     return child < 0 ? -1 : wait_for(child);
+}
+
+static int run(const char *program, char *const *arguments, const char *text)
+{
+    return run_to(program, arguments, text, -1);
 }
 
 static char *const *argument_list(const char *const *words)
@@ -148,16 +160,62 @@ void up_firewall_remove(const char *name)
 
 /* --- the engine */
 
-int up_engine_start(const char *name, struct err *err)
+static int engine_failed(const char *name, const char *program, int status, const char *said, struct err *err)
 {
-    /* As with wg-quick another engine can be named; one whose start is its name and the interface's. */
+    if (status < 0 || status == NOT_THERE)
+        return err_set(err, "%s: the engine %s cannot be started: %s", name, program, status < 0 ? strerror(errno) : "it is not there");
+    return err_set(err, "%s: the engine ended with status %d (%s)", name, status, said);
+}
+
+/* As with wg-quick another engine can be named; one whose start is its name and the interface's. */
+static int run_engine(const char *name, int output, const char **program)
+{
     const char *other = getenv("WG_QUICK_USERSPACE_IMPLEMENTATION");
     const char *const own_words[] = {"wgdeck", "engine", name, NULL}, *const other_words[] = {other, name, NULL};
     bool is_other = other && *other;
-    int status = run(is_other ? other : "/proc/self/exe", argument_list(is_other ? other_words : own_words), NULL);
-    if (!status)
-        return 0;
-    if (status < 0 || status == NOT_THERE)
-        return err_set(err, "%s: the engine %s cannot be started: %s", name, is_other ? other : "", status < 0 ? strerror(errno) : "it is not there");
-    return err_set(err, "%s: the engine ended with status %d (see what it says above)", name, status);
+    *program = is_other ? other : "";
+    return run_to(is_other ? other : "/proc/self/exe", argument_list(is_other ? other_words : own_words), NULL, output);
+}
+
+int up_engine_start(const char *name, struct err *err)
+{
+    const char *program;
+    int status = run_engine(name, -1, &program);
+    return status ? engine_failed(name, program, status, "see what it says above", err) : 0;
+}
+
+/* The last line that it has written. */
+static void last_line(int file, char *line, size_t size)
+{
+    char bytes[1024];
+    off_t length = lseek(file, 0, SEEK_END), from = length > (off_t)sizeof bytes - 1 ? length - (off_t)sizeof bytes + 1 : 0;
+    ssize_t got = length > 0 ? pread(file, bytes, sizeof bytes - 1, from) : 0;
+    while (got > 0 && bytes[got - 1] == '\n')
+        got--;
+    bytes[got > 0 ? got : 0] = '\0';
+    const char *end = strrchr(bytes, '\n');
+    snprintf(line, size, "%.200s", *bytes ? end ? end + 1 : bytes : "it said nothing");
+}
+
+int up_engine_start_apart(const char *name, struct err *err)
+{
+    char said[256];
+    const char *program;
+    int file = memfd_create("engine", MFD_CLOEXEC);
+    if (file < 0)
+        return err_set(err, "%s: the engine cannot be started: %s", name, strerror(errno));
+    int status = run_engine(name, file, &program), reason = errno;
+    last_line(file, said, sizeof said);
+    close(file);
+    errno = reason;
+    return status ? engine_failed(name, program, status, said, err) : 0;
+}
+
+/* An engine ends when its link goes, and takes its socket along: the next one of that name would stumble over it. */
+void up_engine_wait_for_end(const char *name)
+{
+    char *path = mem_format("/var/run/wireguard/%s.sock", name);
+    for (int i = 0; i < 200 && access(path, F_OK) == 0; i++)
+        poll(NULL, 0, 10);
+    free(path);
 }
