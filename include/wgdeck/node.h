@@ -23,8 +23,10 @@ int node_observe(struct node_observer *observer, const char *salt, struct observ
  *                                                           {"id":3,"event":"same","node_time":...} when nothing does
  *      "interface":"wg0" looks at this one only. A second "every" takes the place of the first. While the deck does not read, readings are left out.
  *   {"id":4,"op":"stop","stop":3}                        -> {"id":4,"ok":true}
- * Errors: {"id":N,"ok":false,"error":"..."}. A line over 1 MiB or that is not JSON ends the session with one error line. Returns the exit status. */
+ * Errors: {"id":N,"ok":false,"error":"..."}. A line over 32 MiB or that is not JSON ends the session with one error line. Returns the exit status. */
 int node_serve(int input, int output);
+/* The guard of a change (apply.h): started by the helper, which hands it the lock as descriptor 3 and a pipe as 4. Ends when the change is confirmed or put back. 0, or 1. */
+int node_guard(const char *interface);
 
 /* The fixed commands that the deck runs over SSH (src/node/bootstrap.c). They contain no data; data is on stdin. */
 extern const char node_bare_command[];      /* reads one line "SALT" (64 hex) on stdin, prints the bare look */

@@ -2,25 +2,35 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "options.h"
 #include "wgdeck/node.h"
+
+#pragma weak node_guard
 
 static int run(const struct cmd *cmd, const struct cmd_globals *globals, int argc, char **argv)
 {
-    (void)cmd;
-    (void)globals;
-    (void)argc;
-    (void)argv;
+    struct options options;
+    if (!options_parse(cmd, globals, argc, argv, &options))
+        return options.status;
+    if (options.operand_count)
+        return options_usage_error(cmd, "no operand is wanted");
+    const char *guarded = options_value(&options, "guard");
+    if (guarded)
+        return node_guard && node_guard(guarded) == 0 ? CMD_OK : CMD_FAILED;
     return node_serve(STDIN_FILENO, STDOUT_FILENO) == 0 ? CMD_OK : CMD_FAILED;
 }
 
-static const struct cmd_option none[] = {{0}};
+static const struct cmd_option node_options[] = {
+    {.name = "guard", .argument = "INTERFACE", .help = "be the guard of a change that the helper has begun: put the old state back unless it is confirmed"},
+    {0},
+};
 
 const struct cmd cmd_node = {
     .name = "node",
     .arguments = "",
     .summary = "answer the deck over standard input and output",
     .description = "The helper that the deck starts on a node over SSH. It reads requests as JSON lines and ends with its input.",
-    .options = none,
+    .options = node_options,
     .hidden = true,
     .run = run,
 };

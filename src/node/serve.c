@@ -11,12 +11,12 @@
 #include <unistd.h>
 
 #include "observer.h"
+#include "serve.h"
 #include "wgdeck/clock.h"
-#include "wgdeck/json.h"
 #include "wgdeck/mem.h"
 #include "wgdeck/version.h"
 
-enum { LINE_MAX_BYTES = 1 << 20, OUTPUT_MAX = 4 << 20, READ_BYTES = 64 << 10 };
+enum { LINE_MAX_BYTES = 32 << 20, OUTPUT_MAX = 4 << 20, READ_BYTES = 64 << 10 };
 static const double every_least = 0.2, every_most = 3600;
 static const double notice_pause = 0.2;  /* seconds: the network's changes come in bursts, and each reading costs */
 static const double farewell = 10;       /* seconds for the last answers to be read */
@@ -39,10 +39,13 @@ struct server {
     struct node_observer *observer;
     int input, output, output_flags;
     struct buf lines, answers;
+    size_t searched; /* so many bytes of the last line hold no end of it */
     ev_io readable, writable;
     ev_timer end;
     ev_signal signals[3];
     struct watch watch;
+    struct change_session *change;
+    struct serve_links *links;
     bool ending;
     int status;
 };
@@ -102,24 +105,67 @@ static void end_soon(struct server *server, int status)
     ev_io_start(server->loop, &server->writable);
 }
 
-static void answer_error(struct server *server, const cJSON *request, const char *text)
+struct ev_loop *server_loop(const struct server *server)
+{
+    return server->loop;
+}
+
+struct change_session **server_change(struct server *server)
+{
+    return &server->change;
+}
+
+struct serve_links **server_links(struct server *server)
+{
+    return &server->links;
+}
+
+uint64_t server_request(const cJSON *request)
+{
+    return json_get_unsigned(request, "id", 0);
+}
+
+struct json server_answer(struct server *server, uint64_t id)
 {
     struct json json = json_begin(&server->answers);
     json_object(&json, NULL);
-    json_unsigned(&json, "id", json_get_unsigned(request, "id", 0));
-    json_bool(&json, "ok", false);
-    json_text(&json, "error", text);
-    json_object_end(&json);
+    json_unsigned(&json, "id", id);
+    json_bool(&json, "ok", true);
+    return json;
+}
+
+struct json server_event(struct server *server, uint64_t id, const char *event)
+{
+    struct json json = json_begin(&server->answers);
+    json_object(&json, NULL);
+    json_unsigned(&json, "id", id);
+    json_text(&json, "event", event);
+    return json;
+}
+
+void server_send(struct server *server, struct json *json)
+{
+    json_object_end(json);
     send_answers(server);
 }
 
-static struct json begin_answer(struct server *server, const cJSON *request)
+void server_refuse(struct server *server, uint64_t id, const char *code, const char *text, size_t index)
 {
     struct json json = json_begin(&server->answers);
     json_object(&json, NULL);
-    json_unsigned(&json, "id", json_get_unsigned(request, "id", 0));
-    json_bool(&json, "ok", true);
-    return json;
+    json_unsigned(&json, "id", id);
+    json_bool(&json, "ok", false);
+    json_text(&json, "error", text);
+    if (code)
+        json_text(&json, "code", code);
+    if (index != SIZE_MAX)
+        json_unsigned(&json, "index", index);
+    server_send(server, &json);
+}
+
+static void answer_error(struct server *server, const cJSON *request, const char *text)
+{
+    server_refuse(server, server_request(request), NULL, text, SIZE_MAX);
 }
 
 /* Watching */
@@ -138,20 +184,13 @@ static void end_watch(struct server *server)
 
 static void write_change(struct server *server, const struct observation *now)
 {
-    struct json json = json_begin(&server->answers);
-    json_object(&json, NULL);
-    json_unsigned(&json, "id", server->watch.id);
-    json_text(&json, "event", "change");
+    struct json json = server_event(server, server->watch.id, "change");
     if (!observation_change_to_json(&server->watch.last, now, &json, "change")) {
-        buf_clear(&server->answers);
-        json = json_begin(&server->answers);
-        json_object(&json, NULL);
-        json_unsigned(&json, "id", server->watch.id);
-        json_text(&json, "event", "same");
+        buf_clear(&server->answers); /* watch_again has seen to it that nothing else is in there */
+        json = server_event(server, server->watch.id, "same");
         json_number(&json, "node_time", now->node_time);
     }
-    json_object_end(&json);
-    send_answers(server);
+    server_send(server, &json);
 }
 
 /* A reading for the watch; only what differs from what the deck has is said. */
@@ -225,11 +264,10 @@ static void begin_watch(struct server *server, const cJSON *request, const char 
 static void hello(struct server *server, const cJSON *request)
 {
     struct utsname names;
-    struct json json = begin_answer(server, request);
+    struct json json = server_answer(server, server_request(request));
     json_text(&json, "version", WGDECK_VERSION);
     json_text(&json, "system", uname(&names) == 0 ? names.machine : NULL);
-    json_object_end(&json);
-    send_answers(server);
+    server_send(server, &json);
 }
 
 static void observe(struct server *server, const cJSON *request)
@@ -252,10 +290,9 @@ static void observe(struct server *server, const cJSON *request)
         answer_error(server, request, err.text);
         return;
     }
-    struct json json = begin_answer(server, request);
+    struct json json = server_answer(server, server_request(request));
     observation_to_json(&now, false, &json, "observation");
-    json_object_end(&json);
-    send_answers(server);
+    server_send(server, &json);
     if (every)
         begin_watch(server, request, salt, seconds, &now);
     observation_clear(&now);
@@ -268,19 +305,26 @@ static void stop_watch(struct server *server, const cJSON *request)
         return;
     }
     end_watch(server);
-    struct json json = begin_answer(server, request);
-    json_object_end(&json);
-    send_answers(server);
+    struct json json = server_answer(server, server_request(request));
+    server_send(server, &json);
 }
 
-static const struct operation {
-    const char *name;
-    void (*run)(struct server *server, const cJSON *request);
-} operations[] = {
+static const struct server_operation own_operations[] = {
     {"hello", hello},
     {"observe", observe},
     {"stop", stop_watch},
+    {0},
 };
+static const struct server_operation *const tables[] = {own_operations, serve_change_operations, serve_link_operations};
+
+static const struct server_operation *find_operation(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(tables); i++)
+        for (const struct server_operation *operation = tables[i]; operation && operation->name; operation++)
+            if (!strcmp(operation->name, name))
+                return operation;
+    return NULL;
+}
 
 static void run_line(struct server *server, const char *line, size_t length)
 {
@@ -292,12 +336,9 @@ static void run_line(struct server *server, const char *line, size_t length)
         cJSON_Delete(request);
         return;
     }
-    const char *name = json_get_text(request, "op", "");
-    size_t i = 0;
-    while (i < COUNT_OF(operations) && strcmp(operations[i].name, name) != 0)
-        i++;
-    if (i < COUNT_OF(operations))
-        operations[i].run(server, request);
+    const struct server_operation *operation = find_operation(json_get_text(request, "op", ""));
+    if (operation)
+        operation->run(server, request);
     else
         answer_error(server, request, "this helper does not know the operation");
     cJSON_Delete(request);
@@ -310,8 +351,9 @@ static void run_lines(struct server *server)
     size_t at = 0;
     bool whole = true;
     while (!server->ending && at < server->lines.length && server->answers.length <= OUTPUT_MAX) {
-        const char *line = server->lines.data + at, *end = memchr(line, '\n', server->lines.length - at);
+        const char *line = server->lines.data + at, *end = memchr(line + server->searched, '\n', server->lines.length - at - server->searched);
         whole = end != NULL;
+        server->searched = whole ? 0 : server->lines.length - at;
         if (!whole)
             break;
         if (end > line)
@@ -320,7 +362,7 @@ static void run_lines(struct server *server)
     }
     buf_drop(&server->lines, at);
     if (!server->ending && !whole && server->lines.length > LINE_MAX_BYTES) {
-        answer_error(server, NULL, "a line of more than 1 MiB");
+        answer_error(server, NULL, "a line of more than 32 MiB");
         end_soon(server, 1);
     }
 }
@@ -405,6 +447,10 @@ int node_serve(int input, int output)
     if (server.output_flags >= 0)
         fcntl(output, F_SETFL, server.output_flags);
     end_watch(&server);
+    if (server.links)
+        serve_links_end(server.links);
+    if (server.change)
+        change_session_end(server.change);
     ev_loop_destroy(server.loop);
     node_observer_free(server.observer);
     buf_free(&server.lines);
