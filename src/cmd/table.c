@@ -8,6 +8,7 @@ const struct cmd *const cmd_table[] = {
     &cmd_status,
     &cmd_doctor,
     &cmd_adopt,
+    &cmd_import,
     &cmd_exec,
     &cmd_ssh,
     &cmd_record,
@@ -26,5 +27,5 @@ const struct cmd *const cmd_table[] = {
 };
 
 const char *const cmd_planned[] = {
-    "init", "add", "remove", "set", "plan", "apply", "rotate", "fix", "export", "import", "invite", "join", NULL,
+    "init", "add", "remove", "set", "plan", "apply", "rotate", "fix", "export", "invite", "join", NULL,
 };
