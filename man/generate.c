@@ -216,6 +216,11 @@ static void generate_node_section(struct buf *out)
     add_mesh_keys(out, "Node");
 }
 
+static void generate_removed_section(struct buf *out)
+{
+    add_mesh_keys(out, "Removed");
+}
+
 static void generate_faults(struct buf *out)
 {
     for (size_t i = 0; i < fault_kind_count; i++) {
@@ -471,6 +476,7 @@ static const struct {
     {"@EXIT_STATUS@", generate_exits},
     {"@MESH_SECTION@", generate_mesh_section},
     {"@NODE_SECTION@", generate_node_section},
+    {"@REMOVED_SECTION@", generate_removed_section},
     {"@FAULTS@", generate_faults},
     {"@DECK_SCREENS@", generate_deck_screens},
     {"@DECK_KEYS@", generate_deck_keys},

@@ -50,7 +50,7 @@ static int copy_entry(const struct conf_entry *entry, struct conf *copy, size_t 
     const char *value = entry->value;
     if (!is_known(entry) || !strcasecmp(entry->key, "HostKey"))
         return 0;
-    if (!strcasecmp(entry->key, "PublicKey")) {
+    if (!strcasecmp(entry->key, "PublicKey") || !strcasecmp(entry->key, "FormerKey")) {
         if (key_parse(value, &key))
             return 0;
         hide_key(&key, salt, text);

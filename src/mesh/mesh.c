@@ -17,6 +17,15 @@ static void free_node(struct mesh_node *node)
     free(node->group);
     free(node->allowed);
     free(node->interface);
+    free(node->former_keys);
+}
+
+static void free_removed(struct mesh_removed *removed)
+{
+    free(removed->name);
+    free(removed->addresses);
+    free(removed->keys);
+    free(removed->date);
 }
 
 void mesh_free(struct mesh *mesh)
@@ -25,11 +34,15 @@ void mesh_free(struct mesh *mesh)
         return;
     for (size_t i = 0; i < mesh->node_count; i++)
         free_node(&mesh->nodes[i]);
+    for (size_t i = 0; i < mesh->removed_count; i++)
+        free_removed(&mesh->removed[i]);
     free(mesh->nodes);
+    free(mesh->removed);
     free(mesh->name);
     free(mesh->interface);
     free(mesh->networks);
     free(mesh->relay_networks);
+    free(mesh->reserved);
     free(mesh);
 }
 

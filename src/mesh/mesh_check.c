@@ -62,6 +62,57 @@ static int check_nodes_once(const struct mesh_reading *reading)
     return result;
 }
 
+struct key_use {
+    struct key key;
+    const char *name; /* of the node whose PublicKey it is, or NULL */
+    size_t line;
+};
+
+static int compare_uses(const void *a, const void *b)
+{
+    const struct key_use *one = a, *two = b;
+    int order = key_compare(&one->key, &two->key);
+    return order ? order : (one->name == NULL) - (two->name == NULL);
+}
+
+static void add_uses(struct key_use **uses, size_t *count, const struct key *keys, size_t key_count, size_t line)
+{
+    *uses = mem_resize(*uses, *count + key_count + 1, sizeof **uses);
+    for (size_t i = 0; i < key_count; i++)
+        (*uses)[(*count)++] = (struct key_use){keys[i], NULL, line};
+}
+
+/* Rows of former and removed keys are to go: none of these may be a key that a node has. */
+static int check_gone_keys(const struct mesh_reading *reading)
+{
+    const struct mesh *mesh = reading->mesh;
+    struct key_use *uses = NULL;
+    size_t count = 0;
+    int result = 0;
+    for (size_t i = 0; i < mesh->node_count; i++) {
+        const struct mesh_node *node = &mesh->nodes[i];
+        add_uses(&uses, &count, node->former_keys, node->former_key_count, line_of(reading, i, "FormerKey"));
+    }
+    for (size_t i = 0; i < mesh->removed_count; i++)
+        add_uses(&uses, &count, mesh->removed[i].keys, mesh->removed[i].key_count, mesh->removed[i].line);
+    if (count == 0) {
+        free(uses);
+        return 0;
+    }
+    uses = mem_resize(uses, count + mesh->node_count, sizeof *uses);
+    for (size_t i = 0; i < mesh->node_count; i++)
+        if (mesh->nodes[i].has_public_key)
+            uses[count++] = (struct key_use){mesh->nodes[i].public_key, mesh->nodes[i].name, line_of(reading, i, "PublicKey")};
+    qsort(uses, count, sizeof *uses, compare_uses);
+    for (size_t i = 1; result == 0 && i < count; i++)
+        if (uses[i - 1].name && !uses[i].name && key_compare(&uses[i - 1].key, &uses[i].key) == 0)
+            result = mesh_refuse(reading, uses[i].line,
+                                 "this key is to be taken out everywhere, and it is the PublicKey of node %s (line %zu): remove it "
+                                 "here if it is the same machine, else make a new key there", uses[i - 1].name, uses[i - 1].line);
+    free(uses);
+    return result;
+}
+
 /* A prefix and who says it; node SIZE_MAX: the mesh's Network. */
 struct claim {
     struct prefix prefix;
@@ -119,6 +170,20 @@ static int check_relay_networks(const struct mesh_reading *reading)
                            "RelayNetwork %s is not inside a Network: write a part of one, which no node uses", text);
     }
     return 0;
+}
+
+static void warn_idle_reserved(const struct mesh_reading *reading)
+{
+    const struct mesh *mesh = reading->mesh;
+    char text[PREFIX_TEXT_SIZE];
+    for (size_t i = 0; i < mesh->reserved_count; i++) {
+        bool used = false;
+        for (size_t j = 0; j < mesh->network_count; j++)
+            used |= prefix_overlaps(&mesh->networks[j], &mesh->reserved[i]);
+        prefix_text(&mesh->reserved[i], text);
+        if (!used)
+            mesh_warn(reading, mesh_line_of(reading, "Reserved"), "Reserved %s is in no Network: it has no effect", text);
+    }
 }
 
 /* The first and the last address of an IPv4 network belong to nobody. */
@@ -314,9 +379,10 @@ static void warn_idle_roles(const struct mesh_reading *reading)
 int mesh_check(struct mesh_reading *reading)
 {
     if (check_networks(reading) != 0 || check_relay_networks(reading) != 0 || check_nodes_once(reading) != 0 ||
-        check_addresses(reading) != 0 || check_allowed(reading) != 0)
+        check_gone_keys(reading) != 0 || check_addresses(reading) != 0 || check_allowed(reading) != 0)
         return -1;
     warn_idle_roles(reading);
+    warn_idle_reserved(reading);
     if (reading->mesh->topology == TOPOLOGY_HUB)
         return check_hub(reading);
     return reading->mesh->topology == TOPOLOGY_GROUPS ? check_groups(reading) : 0;

@@ -1,6 +1,9 @@
 /* The keys of the mesh file, one row each: the parser, wgdeck-mesh(5) and the completions are made from this table. */
 #include "mesh_reading.h"
 
+#include <string.h>
+#include <strings.h>
+
 #include "wgdeck/mem.h"
 
 /* section, name, may stand in several lines, handler, what may stand there, what it means */
@@ -26,6 +29,9 @@
     KEY("Mesh", "RelayNetwork", true, mesh_take_relay_network, "PREFIX, ...",                                           \
         "A part of Network that is reserved for nodes which join through a relay. Every node sends it to the node "     \
         "with Role = relay.")                                                                                           \
+    KEY("Mesh", "Reserved", true, mesh_take_reserved, "PREFIX, ...",                                                    \
+        "Parts of Network, or single addresses, that wgdeck gives to no new node: those of a router, a printer, a "    \
+        "range that something else hands out.")                                                                        \
     KEY("Node", "Ssh", false, mesh_take_ssh, "[USER@]HOST[:PORT]",                                                      \
         "How the deck reaches the node: as for ssh(1), or an alias of ~/.ssh/config, whose User, Port, ProxyJump and "  \
         "IdentityFile count. Without it the node is judged only by what the others see of it.")                         \
@@ -37,6 +43,9 @@
     KEY("Node", "PublicKey", false, mesh_take_public_key, "KEY",                                                        \
         "The node's WireGuard public key, in base64. Written by wgdeck when it first learns the key; a node that shows " \
         "another one later is a fault.")                                                                                \
+    KEY("Node", "FormerKey", true, mesh_take_former_key, "KEY",                                                         \
+        "A public key that the node had before, one a line. Rows for it are taken out wherever they are still found. "  \
+        "Written by wgdeck rotate; the line can go when every node has been reached since.")                            \
     KEY("Node", "HostKey", false, mesh_take_host_key, "TYPE BASE64",                                                    \
         "The node's SSH host key, as a line of known_hosts has it after the names. When it is given, no other key is "  \
         "accepted.")                                                                                                    \
@@ -53,7 +62,13 @@
         "What moves the packets. auto, the default: the kernel's WireGuard where there is one, else the one inside "    \
         "wgdeck.")                                                                                                      \
     KEY("Node", "Interface", false, mesh_take_interface, "NAME", "The interface's name on this node, if it is not the mesh's.") \
-    KEY("Node", "ListenPort", false, mesh_take_listen_port, "PORT", "The UDP port on this node, if it is not the mesh's.")
+    KEY("Node", "ListenPort", false, mesh_take_listen_port, "PORT", "The UDP port on this node, if it is not the mesh's.") \
+    KEY("Removed", "PublicKey", false, mesh_take_removed_key, "KEY",                                                    \
+        "The key that the node had when it was taken out.")                                                             \
+    KEY("Removed", "FormerKey", true, mesh_take_removed_key, "KEY", "A key that it had before, one a line.")            \
+    KEY("Removed", "Address", true, mesh_take_removed_address, "ADDRESS, ...",                                          \
+        "The addresses that the node had. A new node gets them only when no other one is free.")                        \
+    KEY("Removed", "Date", false, mesh_take_date, "YYYY-MM-DD", "The day on which the node was taken out.")
 
 #define PUBLIC_ROW(section, name, repeats, handler, values, help) {section, name, values, help},
 #define HANDLER(section, name, repeats, handler, values, help) handler,
@@ -61,5 +76,14 @@
 
 const struct mesh_key mesh_keys[] = {MESH_KEYS(PUBLIC_ROW)};
 const size_t mesh_key_count = COUNT_OF(mesh_keys);
+const char *const mesh_sections[] = {"Mesh", "Node", "Removed", NULL};
 mesh_key_handler *const mesh_key_handlers[] = {MESH_KEYS(HANDLER)};
 const bool mesh_key_repeats[] = {MESH_KEYS(REPEATS)};
+
+size_t mesh_find_key(const char *section, const char *name)
+{
+    size_t i = 0;
+    while (i < mesh_key_count && (strcmp(mesh_keys[i].section, section) != 0 || strcasecmp(mesh_keys[i].name, name) != 0))
+        i++;
+    return i;
+}

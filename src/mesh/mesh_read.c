@@ -39,27 +39,18 @@ void mesh_warn(const struct mesh_reading *reading, size_t line, const char *form
     buf_free(&text);
 }
 
-/* Index in mesh_keys, or mesh_key_count. */
-static size_t find_key(const char *section, const char *name)
-{
-    size_t i = 0;
-    while (i < mesh_key_count && (strcmp(mesh_keys[i].section, section) != 0 || strcasecmp(mesh_keys[i].name, name) != 0))
-        i++;
-    return i;
-}
-
 static void warn_unknown_key(struct mesh_reading *reading, const char *section, const struct conf_entry *entry)
 {
-    const char *other = strcmp(section, "Mesh") == 0 ? "Node" : "Mesh";
     if (strcasecmp(entry->key, "PrivateKey") == 0 || strcasecmp(entry->key, "PresharedKey") == 0) {
         mesh_warn(reading, entry->line, "%s: a mesh file holds no secret: remove this line, and make a new key for the node",
                   entry->key);
         return;
     }
-    if (find_key(other, entry->key) < mesh_key_count) {
-        mesh_warn(reading, entry->line, "%s is a key of [%s], not of [%s]: it has no effect here", entry->key, other, section);
-        return;
-    }
+    for (const char *const *other = mesh_sections; *other; other++)
+        if (mesh_find_key(*other, entry->key) < mesh_key_count) {
+            mesh_warn(reading, entry->line, "%s is a key of [%s], not of [%s]: it has no effect here", entry->key, *other, section);
+            return;
+        }
     const char **names = mem_alloc(mesh_key_count, sizeof *names);
     size_t count = 0;
     for (size_t i = 0; i < mesh_key_count; i++)
@@ -74,11 +65,11 @@ static void warn_unknown_key(struct mesh_reading *reading, const char *section, 
     free(names);
 }
 
-/* One entry of [Mesh] or [Node]; seen[] has the line where each key stood already. */
+/* One entry; seen[] has the line where each key stood already. */
 static int read_entry(struct mesh_reading *reading, const struct conf_entry *entry, size_t *seen)
 {
-    const char *section = reading->node ? "Node" : "Mesh";
-    size_t key = find_key(section, entry->key);
+    const char *section = reading->node ? "Node" : reading->removed ? "Removed" : "Mesh";
+    size_t key = mesh_find_key(section, entry->key);
     if (key == mesh_key_count) {
         warn_unknown_key(reading, section, entry);
         return 0;
@@ -108,10 +99,17 @@ static struct mesh_node *add_node(struct mesh_reading *reading, size_t section, 
     return node;
 }
 
+static struct mesh_removed *add_removed(struct mesh *mesh, const char *name, size_t line)
+{
+    mesh->removed = mem_resize(mesh->removed, mesh->removed_count + 1, sizeof *mesh->removed);
+    struct mesh_removed *removed = &mesh->removed[mesh->removed_count++];
+    *removed = (struct mesh_removed){.name = mem_text(name), .line = line};
+    return removed;
+}
+
 static void warn_unknown_section(struct mesh_reading *reading, const char *kind, const char *name, size_t line)
 {
-    static const char *const kinds[] = {"Mesh", "Node"};
-    const char *near = text_nearest(kind, kinds, COUNT_OF(kinds));
+    const char *near = text_nearest(kind, mesh_sections, 3);
     const char *space = name[0] ? " " : "";
     if (near)
         mesh_warn(reading, line, "unknown section [%s%s%s]: did you mean [%s%s%s]?", kind, space, name, near, space, name);
@@ -127,6 +125,8 @@ static int begin_section(struct mesh_reading *reading, size_t index, bool *skip)
     size_t line;
     conf_section(reading->conf, index, &kind, &name, &line);
     reading->node = NULL;
+    reading->removed = NULL;
+    reading->node_name = NULL;
     *skip = false;
     if (strcasecmp(kind, "Mesh") == 0) {
         if (reading->mesh_section != SIZE_MAX)
@@ -134,11 +134,16 @@ static int begin_section(struct mesh_reading *reading, size_t index, bool *skip)
         reading->mesh_section = index;
         if (name[0])
             mesh_warn(reading, line, "[Mesh %s]: the name has no effect here: write Name = %s below it", name, name);
-    } else if (strcasecmp(kind, "Node") == 0) {
+    } else if (strcasecmp(kind, "Node") == 0 || strcasecmp(kind, "Removed") == 0) {
+        const char *word = strcasecmp(kind, "Node") == 0 ? "Node" : "Removed";
         if (!text_is_name(name))
-            return mesh_refuse(reading, line, "[Node%s%s] has no good name: write [Node NAME] with letters, digits, '.', '_' or "
-                               "'-', at most 63", name[0] ? " " : "", name);
-        reading->node = add_node(reading, index, name, line);
+            return mesh_refuse(reading, line, "[%s%s%s] has no good name: write [%s NAME] with letters, digits, '.', '_' or "
+                               "'-', at most 63", word, name[0] ? " " : "", name, word);
+        if (word[0] == 'N')
+            reading->node = add_node(reading, index, name, line);
+        else
+            reading->removed = add_removed(reading->mesh, name, line);
+        reading->node_name = reading->node ? reading->node->name : reading->removed->name;
     } else {
         *skip = true;
         warn_unknown_section(reading, kind, name, line);

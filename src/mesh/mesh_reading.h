@@ -7,7 +7,9 @@
 struct mesh_reading {
     const struct conf *conf;
     struct mesh *mesh;
-    struct mesh_node *node;     /* the one whose section is read; NULL in [Mesh] */
+    struct mesh_node *node;       /* the one whose section is read; NULL in [Mesh] and [Removed] */
+    struct mesh_removed *removed; /* the same for [Removed NAME] */
+    const char *node_name;        /* of either */
     size_t mesh_section;        /* index of [Mesh] */
     size_t *node_sections;      /* per node: index of its section */
     size_t node_section_capacity;
@@ -26,11 +28,14 @@ typedef int mesh_key_handler(struct mesh_reading *reading, const struct conf_ent
 mesh_key_handler mesh_take_name, mesh_take_network, mesh_take_interface, mesh_take_listen_port, mesh_take_topology,
     mesh_take_keepalive, mesh_take_preshared_keys, mesh_take_relay_network, mesh_take_ssh, mesh_take_address,
     mesh_take_endpoint, mesh_take_public_key, mesh_take_host_key, mesh_take_group, mesh_take_role, mesh_take_allowed_ips,
-    mesh_take_mtu, mesh_take_engine;
+    mesh_take_mtu, mesh_take_engine, mesh_take_reserved, mesh_take_former_key, mesh_take_removed_key, mesh_take_removed_address,
+    mesh_take_date;
 
 /* For mesh_keys[i]: its handler, and whether it is a list, that may stand in several lines. */
 extern mesh_key_handler *const mesh_key_handlers[];
 extern const bool mesh_key_repeats[];
+size_t mesh_find_key(const char *section, const char *name); /* index in mesh_keys, or mesh_key_count; case does not matter */
+extern const char *const mesh_sections[];                    /* "Mesh", "Node", "Removed", NULL */
 
 /* Everything that concerns more than one value: duplicates, overlaps, the topology's needs. 0, or -1. */
 int mesh_check(struct mesh_reading *reading);

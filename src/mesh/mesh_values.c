@@ -106,6 +106,18 @@ int mesh_take_address(struct mesh_reading *reading, const struct conf_entry *ent
     return take_prefixes(reading, entry, "10.44.0.1", judge_address, &reading->node->addresses, &reading->node->address_count);
 }
 
+int mesh_take_removed_address(struct mesh_reading *reading, const struct conf_entry *entry)
+{
+    return take_prefixes(reading, entry, "10.44.0.1", judge_address, &reading->removed->addresses,
+                         &reading->removed->address_count);
+}
+
+int mesh_take_reserved(struct mesh_reading *reading, const struct conf_entry *entry)
+{
+    return take_prefixes(reading, entry, "10.44.0.1 or 10.44.0.0/28", judge_network, &reading->mesh->reserved,
+                         &reading->mesh->reserved_count);
+}
+
 int mesh_take_allowed_ips(struct mesh_reading *reading, const struct conf_entry *entry)
 {
     return take_prefixes(reading, entry, "192.168.10.0/24", judge_network, &reading->node->allowed,
@@ -279,15 +291,42 @@ int mesh_take_endpoint(struct mesh_reading *reading, const struct conf_entry *en
     return 0;
 }
 
+static int take_key(struct mesh_reading *reading, const struct conf_entry *entry, struct key *key)
+{
+    const char *interface = reading->node && reading->node->interface ? reading->node->interface : "wg0";
+    if (key_parse(entry->value, key) == 0 && !key_is_zero(key))
+        return 0;
+    return mesh_refuse(reading, entry->line,
+                       "%s of node %s is no WireGuard key: write the 44 characters that 'wg show %s public-key' prints there",
+                       entry->key, reading->node_name, interface);
+}
+
 int mesh_take_public_key(struct mesh_reading *reading, const struct conf_entry *entry)
 {
-    struct mesh_node *node = reading->node;
-    if (key_parse(entry->value, &node->public_key) != 0 || key_is_zero(&node->public_key))
-        return mesh_refuse(reading, entry->line,
-                           "PublicKey of node %s is no WireGuard key: write the 44 characters that 'wg show %s public-key' "
-                           "prints there", node->name, node->interface ? node->interface : "wg0");
-    node->has_public_key = true;
+    if (take_key(reading, entry, &reading->node->public_key) != 0)
+        return -1;
+    reading->node->has_public_key = true;
     return 0;
+}
+
+static int take_more_keys(struct mesh_reading *reading, const struct conf_entry *entry, struct key **keys, size_t *count)
+{
+    struct key key;
+    if (take_key(reading, entry, &key) != 0)
+        return -1;
+    *keys = mem_resize(*keys, *count + 1, sizeof **keys);
+    (*keys)[(*count)++] = key;
+    return 0;
+}
+
+int mesh_take_former_key(struct mesh_reading *reading, const struct conf_entry *entry)
+{
+    return take_more_keys(reading, entry, &reading->node->former_keys, &reading->node->former_key_count);
+}
+
+int mesh_take_removed_key(struct mesh_reading *reading, const struct conf_entry *entry)
+{
+    return take_more_keys(reading, entry, &reading->removed->keys, &reading->removed->key_count);
 }
 
 int mesh_take_host_key(struct mesh_reading *reading, const struct conf_entry *entry)
@@ -311,4 +350,23 @@ int mesh_take_host_key(struct mesh_reading *reading, const struct conf_entry *en
 int mesh_take_mtu(struct mesh_reading *reading, const struct conf_entry *entry)
 {
     return take_number(reading, entry, 576, 65535, &reading->node->mtu);
+}
+
+static bool is_date(const char *text)
+{
+    static const char form[] = "dddd-dd-dd";
+    if (strlen(text) != strlen(form))
+        return false;
+    for (size_t i = 0; form[i]; i++)
+        if (form[i] == 'd' ? text[i] < '0' || text[i] > '9' : text[i] != form[i])
+            return false;
+    int month = (text[5] - '0') * 10 + text[6] - '0', day = (text[8] - '0') * 10 + text[9] - '0';
+    return month >= 1 && month <= 12 && day >= 1 && day <= 31;
+}
+
+int mesh_take_date(struct mesh_reading *reading, const struct conf_entry *entry)
+{
+    if (!is_date(entry->value))
+        return mesh_refuse(reading, entry->line, "Date = %s is no day: write it as in 2026-11-23", entry->value);
+    return take_text(&reading->removed->date, entry->value);
 }

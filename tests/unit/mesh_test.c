@@ -129,6 +129,36 @@ static void test_defaults(void **state)
     mesh_free(mesh);
 }
 
+static void test_removed_and_former(void **state)
+{
+    (void)state;
+    struct buf warnings = BUF_EMPTY;
+    struct err err;
+    struct mesh *mesh = read_text("[Mesh]\nNetwork = 10.44.0.0/24\nReserved = 10.44.0.2, 10.44.0.16/28\nReserved = 10.44.0.9\n"
+                                  "[Node a]\nAddress = 10.44.0.1\nFormerKey = " KEY_A "\nFormerKey = " KEY_B "\n"
+                                  "[removed b]\nAddress = 10.44.0.3, 10.44.0.4\nPublicKey = " KEY_A "\nFormerKey = " KEY_B "\nDate = 2026-11-23\n"
+                                  "[Removed c]\n", &warnings, &err);
+    if (!mesh)
+        fail_msg("%s", err.text);
+    assert_string_equal(buf_text(&warnings), "");
+    assert_int_equal(mesh->reserved_count, 3);
+    assert_int_equal(mesh->reserved[1].length, 28);
+    assert_int_equal(mesh->nodes[0].former_key_count, 2);
+    assert_int_equal(mesh->nodes[0].former_keys[1].bytes[0], 2);
+    assert_false(mesh->nodes[0].has_public_key);
+    assert_int_equal(mesh->removed_count, 2);
+    assert_string_equal(mesh->removed[0].name, "b");
+    assert_string_equal(mesh->removed[0].date, "2026-11-23");
+    assert_int_equal(mesh->removed[0].address_count, 2);
+    assert_int_equal(mesh->removed[0].addresses[1].length, 32);
+    assert_int_equal(mesh->removed[0].key_count, 2);
+    assert_int_equal(mesh->removed[0].line, 9);
+    assert_null(mesh->removed[1].date);
+    assert_int_equal(mesh->removed[1].key_count, 0);
+    mesh_free(mesh);
+    buf_free(&warnings);
+}
+
 #define MESH "[Mesh]\nNetwork = 10.44.0.0/24\n"                      /* lines 1 and 2 */
 #define NODE_A "[Node a]\nAddress = 10.44.0.1\n"                      /* lines 3 and 4 */
 #define NODE_B "[Node b]\nAddress = 10.44.0.2\n"                      /* lines 5 and 6 */
@@ -185,6 +215,15 @@ static void test_refuses(void **state)
         {MESH NODE_A "Endpoint = [::1\n", "is not possible"},
         {MESH NODE_A "Group = a/b\n", "mesh.conf:5: Group = a/b is no name"},
         {MESH NODE_A "Role = king\n", "mesh.conf:5: Role = king is not known: write hub, gateway or relay"},
+        {MESH NODE_A "PublicKey = " KEY_A "\nFormerKey = " KEY_A "\n", "mesh.conf:6: this key is to be taken out everywhere, and it is the PublicKey of node a (line 5)"},
+        {MESH NODE_A "PublicKey = " KEY_A "\n[Removed b]\nPublicKey = " KEY_A "\n", "mesh.conf:6: this key is to be taken out everywhere"},
+        {MESH NODE_A "FormerKey = abc\n", "mesh.conf:5: FormerKey of node a is no WireGuard key"},
+        {MESH "[Removed b]\nPublicKey = abc\n", "mesh.conf:4: PublicKey of node b is no WireGuard key"},
+        {MESH "[Removed]\n", "mesh.conf:3: [Removed] has no good name: write [Removed NAME]"},
+        {MESH "[Removed b]\nDate = 2026-13-01\n", "mesh.conf:4: Date = 2026-13-01 is no day"},
+        {MESH "[Removed b]\nDate = yesterday\n", "mesh.conf:4: Date = yesterday is no day: write it as in 2026-11-23"},
+        {MESH "[Removed b]\nAddress = x\n", "mesh.conf:4: Address = x: 'x' is not an address"},
+        {MESH "Reserved = ten\n", "mesh.conf:3: Reserved = ten: 'ten' is not an address"},
         {MESH NODE_A "MTU = 100\n", "mesh.conf:5: MTU = 100 is not possible: write a number from 576 to 65535"},
         {MESH NODE_A "Engine = v8\n", "write auto, kernel or embedded"},
         {MESH NODE_A "AllowedIPs = 0.0.0.0/0\n", "mesh.conf:5: AllowedIPs 0.0.0.0/0 of node a overlaps the mesh's Network 10.44.0.0/24"},
@@ -218,6 +257,10 @@ static void test_warns(void **state)
         {MESH NODE_A "Frobnicate = 1\n", "mesh.conf:5: unknown key Frobnicate: it has no effect (wgdeck-mesh(5) lists the keys of [Node])\n"},
         {MESH "Endpoint = x\n", "mesh.conf:3: Endpoint is a key of [Node], not of [Mesh]: it has no effect here\n"},
         {MESH NODE_A "PrivateKey = " KEY_B "\n", "mesh.conf:5: PrivateKey: a mesh file holds no secret: remove this line, and make a new key for the node\n"},
+        {MESH "Reserved = 10.45.0.0/24\n" NODE_A, "mesh.conf:3: Reserved 10.45.0.0/24 is in no Network: it has no effect\n"},
+        {MESH "[Removed b]\nSsh = b\n", "mesh.conf:4: Ssh is a key of [Node], not of [Removed]: it has no effect here\n"},
+        {MESH "Date = 2026-11-23\n", "mesh.conf:3: Date is a key of [Removed], not of [Mesh]: it has no effect here\n"},
+        {MESH "[Removd api]\n", "mesh.conf:3: unknown section [Removd api]: did you mean [Removed api]?\n"},
         {MESH "[Nod api]\nAddress = x\n", "mesh.conf:3: unknown section [Nod api]: did you mean [Node api]?\n"},
         {MESH "[Completely]\n", "mesh.conf:3: unknown section [Completely]: it has no effect; a mesh file has [Mesh] and [Node NAME]\n"},
         {"[Mesh prod]\nNetwork = 10.0.0.0/8\n", "mesh.conf:1: [Mesh prod]: the name has no effect here: write Name = prod below it\n"},
@@ -244,11 +287,11 @@ static void test_table_is_whole(void **state)
     (void)state;
     for (size_t i = 0; i < mesh_key_count; i++) {
         const struct mesh_key *key = &mesh_keys[i];
-        bool node = strcmp(key->section, "Node") == 0;
-        assert_true(node || strcmp(key->section, "Mesh") == 0);
+        bool node = strcmp(key->section, "Node") == 0, removed = strcmp(key->section, "Removed") == 0;
+        assert_true(node || removed || strcmp(key->section, "Mesh") == 0);
         assert_non_null(mesh_key_handlers[i]);
         assert_true(strlen(key->help) > 20 && key->help[strlen(key->help) - 1] == '.');
-        char *text = mem_format("%s%s%s = <no value>\n", MESH, node ? NODE_A : "", key->name);
+        char *text = mem_format("%s%s%s = <no value>\n", MESH, node ? NODE_A : removed ? "[Removed x]\n" : "", key->name);
         struct err err = {""};
         struct mesh *mesh = read_text(text, NULL, &err);
         if (mesh)
@@ -340,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_whole_file),      cmocka_unit_test(test_defaults), cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_warns),           cmocka_unit_test(test_table_is_whole), cmocka_unit_test(test_many_nodes),
         cmocka_unit_test(test_targets),         cmocka_unit_test(test_targets_refused),
+        cmocka_unit_test(test_removed_and_former),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
