@@ -45,6 +45,8 @@ size_t conf_find(const struct conf *conf, const char *kind, const char *name, si
  * VALUE NULL removes all lines of that key. A value that would not be read back the same (line break, '#', surrounding space, over-long)
  * and a key that is no word are refused (-1, err). add: behind the key's last line, else at the section's end. */
 int conf_set(struct conf *conf, size_t section_index, const char *key, const char *value, struct err *err);
+/* Line NUMBER (from 0) of the lines with this key in the section gets VALUE; NULL removes the line. No such line is an error. */
+int conf_set_line(struct conf *conf, size_t section_index, const char *key, size_t number, const char *value, struct err *err);
 int conf_add(struct conf *conf, size_t section_index, const char *key, const char *value, struct err *err); /* one more line of that key */
 /* At the end, a blank line before; its index. SIZE_MAX if kind or name cannot stand in a header. name may be NULL. */
 size_t conf_add_section(struct conf *conf, const char *kind, const char *name);

@@ -135,6 +135,15 @@ static int check_section(const struct conf *conf, size_t section_index, struct e
     return err_set(err, "%s: there is no section %zu", conf->file, section_index);
 }
 
+static int replace_checked(struct conf *conf, size_t index, const char *key, const char *value, struct err *err)
+{
+    struct line *line = &conf->lines[index];
+    if (line->length - (line->span.to - line->span.from) + strlen(value) + 2 > CONF_LINE_LENGTH)
+        return err_set(err, "%s:%zu: the line of %s would become too long", conf->file, index + 1, key);
+    replace_value(line, value);
+    return 0;
+}
+
 int conf_set(struct conf *conf, size_t section_index, const char *key, const char *value, struct err *err)
 {
     if (check_section(conf, section_index, err) || check_entry(conf, key, value ? value : "", err))
@@ -148,11 +157,27 @@ int conf_set(struct conf *conf, size_t section_index, const char *key, const cha
         insert_entry(conf, section_end(conf, section_index), key, value);
         return 0;
     }
-    struct line *line = &conf->lines[last];
-    if (line->length - (line->span.to - line->span.from) + strlen(value) + 2 > CONF_LINE_LENGTH)
-        return err_set(err, "%s:%zu: the line of %s would become too long", conf->file, last + 1, key);
-    replace_value(line, value);
+    if (replace_checked(conf, last, key, value, err))
+        return -1;
     remove_entries(conf, section_index, key, last);
+    return 0;
+}
+
+int conf_set_line(struct conf *conf, size_t section_index, const char *key, size_t number, const char *value, struct err *err)
+{
+    size_t from, to, index;
+    if (check_section(conf, section_index, err) || check_entry(conf, key, value ? value : "", err))
+        return -1;
+    conf_section_lines(conf, section_index, &from, &to);
+    for (index = from; index < to; index++)
+        if (conf->lines[index].kind == LINE_ENTRY && !strcasecmp(conf->lines[index].key, key) && number-- == 0)
+            break;
+    if (index == to)
+        return err_set(err, "%s: there is no such line of %s", conf->file, key);
+    if (value)
+        return replace_checked(conf, index, key, value, err);
+    remove_lines(conf, index, index + 1);
+    conf_index(conf);
     return 0;
 }
 

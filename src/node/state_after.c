@@ -165,7 +165,8 @@ static void set_allowed(const struct step *step, struct device_peer *row)
     row->allowed_shared = false;
     row->allowed = mem_copy(wanted.allowed, wanted.allowed_count, sizeof *wanted.allowed);
     row->allowed_count = wanted.allowed_count;
-    device_sort(&step->state->device); /* the node does not rely on the order in which they came */
+    struct device one = {.peers = row, .peer_count = 1};
+    device_sort(&one); /* the order in which they came is not relied on */
     state_row_take_allowed(step->state, row);
 }
 
@@ -229,7 +230,8 @@ static int after_row_move(const struct step *step)
     from->allowed_count = 0;
     to->keepalive = from->keepalive ? from->keepalive : to->keepalive;
     from->keepalive = 0;
-    device_sort(&step->state->device);
+    struct device one = {.peers = to, .peer_count = 1};
+    device_sort(&one);
     return 0;
 }
 

@@ -7,6 +7,9 @@
 #include "state_parts.h"
 #include "wgdeck/mem.h"
 
+/* As wg-quick has it: the name stands in its shell's commands. */
+#define PLAIN "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_=+.-"
+
 static bool is_listed(const struct device_source *source, const char *name)
 {
     char **names = NULL;
@@ -89,8 +92,8 @@ static void begin(const char *name, struct state *state)
 int state_read(const char *name, struct state *state, struct err *err)
 {
     *state = (struct state){0};
-    if (!device_name_is_valid(name))
-        return err_set(err, "'%.32s' is not the name of an interface", name);
+    if (!device_name_is_valid(name) || name[strspn(name, PLAIN)])
+        return err_set(err, "'%.32s' is not the name of an interface that wgdeck sets up: 1 to 15 of a-z A-Z 0-9 _ = + . -", name);
     begin(name, state);
     int result = read_device(name, state, err);
     if (!result)
