@@ -97,6 +97,8 @@ struct plan_options {
     int64_t now;                  /* wall clock, ns: of the newest reading */
     bool prune;                   /* rows of keys that are in no mesh file are removed, too */
     bool new_preshared;           /* a new preshared key for every pair that has or should have one (rotate --psk) */
+    const bool *leaving;          /* per node: it is taken out of the mesh: its interface goes, and the others' rows of it; NULL: none */
+    const bool *only;             /* per node: only these are changed; NULL: all */
 };
 
 /* SEEN: one observation per node, REACH_OK or not. Never fails. Rules: operations on a row name only what differs; a row of a key that is no node's, no [Removed]

@@ -1,0 +1,218 @@
+/* One node's interface, addresses, routes, file and boot service, against what it has. */
+#include "plan_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "wgdeck/mem.h"
+
+void plan_interface(struct planning *planning, size_t index)
+{
+    const struct plan_view *view = &planning->views[index];
+    const struct desired_node *desired = &planning->desired->nodes[index];
+    struct plan_node *node = &planning->plan->nodes[index];
+    if (!view->running) {
+        struct plan_operation *operation = plan_add(node, PLAN_INTERFACE, true, false);
+        operation->engine = desired->engine;
+        if (view->config)
+            operation->why = mem_text("it is saved, and not up");
+    }
+    uint16_t running = view->running ? view->running->listen_port : 0, saved = view->saved ? view->saved->listen_port : 0;
+    if (running != desired->listen_port || (view->saved && saved != desired->listen_port)) {
+        struct plan_operation *operation = plan_add(node, PLAN_LISTEN_PORT, running != desired->listen_port, !view->saved || saved != desired->listen_port);
+        operation->number = desired->listen_port;
+        operation->before = running ? mem_format("%u", running) : NULL;
+    }
+    uint32_t mtu = view->running && view->link ? view->link->mtu : 0, saved_mtu = view->config ? view->config->mtu : 0;
+    if (desired->mtu && (mtu != desired->mtu || (view->saved && saved_mtu != desired->mtu))) {
+        struct plan_operation *operation = plan_add(node, PLAN_MTU, mtu != desired->mtu, !view->saved || saved_mtu != desired->mtu);
+        operation->number = desired->mtu;
+        operation->before = mtu ? mem_format("%u", mtu) : NULL;
+    }
+}
+
+/* --- addresses */
+
+static bool has_address(const struct prefix *list, size_t count, const struct prefix *wanted)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!address_compare(&list[i].address, &wanted->address))
+            return true;
+    return false;
+}
+
+static bool is_of_mesh(const struct planning *planning, const struct prefix *prefix)
+{
+    for (size_t i = 0; i < planning->mesh->network_count; i++)
+        if (prefix_contains(&planning->mesh->networks[i], &prefix->address))
+            return true;
+    return false;
+}
+
+static void plan_own_addresses(struct planning *planning, size_t index)
+{
+    const struct plan_view *view = &planning->views[index];
+    const struct desired_node *desired = &planning->desired->nodes[index];
+    for (size_t i = 0; i < desired->address_count; i++) {
+        bool running = view->running && view->link && has_address(view->link->addresses, view->link->address_count, &desired->addresses[i]);
+        bool saved = view->saved && has_address(view->config->addresses, view->config->address_count, &desired->addresses[i]);
+        if (!running || (view->saved && !saved))
+            plan_add(&planning->plan->nodes[index], PLAN_ADDRESS, !running, !saved)->prefix = desired->addresses[i];
+    }
+}
+
+/* --- routes */
+
+/* Its kernel routes it by the interface's own addresses. */
+static bool is_connected(const struct desired_node *desired, const struct prefix *prefix)
+{
+    for (size_t i = 0; i < desired->address_count; i++)
+        if (prefix_covers(&desired->addresses[i], prefix))
+            return true;
+    return false;
+}
+
+static bool has_table_route(const struct planning *planning, size_t index, const struct prefix *prefix)
+{
+    const struct observation *seen = planning->views[index].seen;
+    for (size_t i = 0; i < seen->table_route_count; i++)
+        if (!prefix_compare(&seen->table_routes[i].to, prefix) && seen->table_routes[i].to.length == prefix->length &&
+            !strcmp(seen->table_routes[i].device, planning->desired->nodes[index].interface))
+            return true;
+    return false;
+}
+
+static bool leads_there(const struct planning *planning, size_t index, const struct prefix *prefix)
+{
+    const struct plan_view *view = &planning->views[index];
+    const struct desired_node *desired = &planning->desired->nodes[index];
+    struct address target = observed_route_target(prefix);
+    const struct observed_route *route = view->running ? observation_route(view->seen, &target) : NULL;
+    bool allowed = false; /* asked for: else the answer is of no row of this interface */
+    for (size_t i = 0; view->running && !allowed && i < view->running->peer_count; i++)
+        for (size_t k = 0; !allowed && k < view->running->peers[i].allowed_count; k++)
+            allowed = !prefix_compare(&view->running->peers[i].allowed[k], prefix);
+    if (route && allowed)
+        return !strcmp(route->device, desired->interface);
+    return is_connected(desired, prefix) || has_table_route(planning, index, prefix);
+}
+
+static bool is_planned(const struct plan_node *node, const struct prefix *prefix)
+{
+    for (size_t i = 0; i < node->count; i++)
+        if (node->operations[i].kind == PLAN_ROUTE && !prefix_compare(&node->operations[i].prefix, prefix))
+            return true;
+    return false;
+}
+
+/* A route that is missing within the mesh's own network comes back with the whole network, as its address made it. */
+static struct prefix route_for(const struct desired_node *desired, const struct prefix *prefix)
+{
+    for (size_t i = 0; i < desired->address_count; i++)
+        if (prefix_covers(&desired->addresses[i], prefix))
+            return prefix_network(&desired->addresses[i]);
+    return *prefix;
+}
+
+static void plan_route(struct planning *planning, size_t index, const struct prefix *prefix)
+{
+    struct plan_node *node = &planning->plan->nodes[index];
+    const struct plan_view *view = &planning->views[index];
+    const struct desired_node *desired = &planning->desired->nodes[index];
+    if (view->config && view->config->table_off)
+        return;
+    if (!prefix->length) {
+        plan_note(node, "a default route into the tunnel is not made here (wgdeck up does it at the next start)");
+        return;
+    }
+    if (leads_there(planning, index, prefix) || (!view->running && is_connected(desired, prefix)))
+        return;
+    struct prefix route = route_for(desired, prefix);
+    if (!is_planned(node, &route))
+        plan_add(node, PLAN_ROUTE, true, false)->prefix = route;
+}
+
+static void plan_forwarding(struct planning *planning, size_t index, bool wanted, int32_t now, int family)
+{
+    struct plan_operation *operation;
+    if (!wanted || now != 0)
+        return;
+    operation = plan_add(&planning->plan->nodes[index], PLAN_FORWARDING, true, true);
+    operation->prefix.address.family = (uint8_t)family;
+    operation->before = mem_text("off");
+    operation->why = mem_text("others reach something through this node");
+}
+
+void plan_addresses(struct planning *planning, size_t index)
+{
+    const struct desired_node *desired = &planning->desired->nodes[index];
+    const struct plan_view *view = &planning->views[index];
+    plan_own_addresses(planning, index);
+    for (size_t r = 0; r < desired->row_count; r++)
+        if (!plan_leaves(planning, desired->rows[r].peer))
+            for (size_t i = 0; i < desired->rows[r].allowed_count; i++)
+                plan_route(planning, index, &desired->rows[r].allowed[i]);
+    plan_forwarding(planning, index, desired->forwards4, view->seen->forwarding4, AF_INET);
+    plan_forwarding(planning, index, desired->forwards6, view->seen->forwarding6, AF_INET6);
+}
+
+static bool is_wanted(const struct planning *planning, size_t index, const struct prefix *prefix)
+{
+    const struct desired_node *desired = &planning->desired->nodes[index];
+    for (size_t r = 0; r < desired->row_count; r++)
+        for (size_t i = 0; i < desired->rows[r].allowed_count && !plan_leaves(planning, desired->rows[r].peer); i++)
+            if (!prefix_compare(&desired->rows[r].allowed[i], prefix))
+                return true;
+    return is_connected(desired, prefix);
+}
+
+/* Of a row that changes or goes: what it allowed, and nobody allows any more. */
+static bool loses_row(const struct plan_node *node, const struct key *key)
+{
+    for (size_t i = 0; i < node->count; i++) {
+        const struct plan_operation *operation = &node->operations[i];
+        if (operation->running && !key_compare(&operation->key, key) &&
+            (operation->kind == PLAN_ROW_REMOVE || (operation->kind == PLAN_ROW && operation->set_allowed)))
+            return true;
+    }
+    return false;
+}
+
+void plan_addresses_removed(struct planning *planning, size_t index)
+{
+    const struct plan_view *view = &planning->views[index];
+    const struct desired_node *desired = &planning->desired->nodes[index];
+    struct plan_node *node = &planning->plan->nodes[index];
+    for (size_t p = 0; view->running && p < view->running->peer_count; p++) {
+        const struct device_peer *row = &view->running->peers[p];
+        for (size_t i = 0; loses_row(node, &row->public_key) && i < row->allowed_count; i++)
+            if (row->allowed[i].length && !is_wanted(planning, index, &row->allowed[i]) && has_table_route(planning, index, &row->allowed[i]))
+                plan_add(node, PLAN_ROUTE_REMOVE, true, false)->prefix = row->allowed[i];
+    }
+    for (size_t i = 0; view->running && view->link && i < view->link->address_count; i++) {
+        const struct prefix *address = &view->link->addresses[i];
+        bool saved = view->saved && has_address(view->config->addresses, view->config->address_count, address);
+        if (is_of_mesh(planning, address) && !has_address(desired->addresses, desired->address_count, address))
+            plan_add(node, PLAN_ADDRESS_REMOVE, true, saved)->prefix = *address;
+    }
+    for (size_t i = 0; view->saved && i < view->config->address_count; i++) {
+        const struct prefix *address = &view->config->addresses[i];
+        bool running = view->running && view->link && has_address(view->link->addresses, view->link->address_count, address);
+        if (is_of_mesh(planning, address) && !running && !has_address(desired->addresses, desired->address_count, address))
+            plan_add(node, PLAN_ADDRESS_REMOVE, false, true)->prefix = *address;
+    }
+}
+
+/* --- file and service */
+
+void plan_upkeep(struct planning *planning, size_t index)
+{
+    const struct plan_view *view = &planning->views[index];
+    struct plan_node *node = &planning->plan->nodes[index];
+    if (!view->config)
+        plan_add(node, PLAN_FILE, false, true);
+    if (!view->config || (view->config->boot && !*view->config->boot))
+        plan_add(node, PLAN_SERVICE, false, true);
+    if (view->config && view->config->save_config)
+        plan_note(node, "%s has SaveConfig: wg-quick writes it anew when the interface goes down", view->config->path);
+}

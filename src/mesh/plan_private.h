@@ -1,0 +1,46 @@
+/* The inside of the plan: what its parts share. plan.c (nodes, keys, generation), plan_pairs.c (preshared keys), plan_rows.c, plan_interface.c, plan_rotation.c; plan_text.c and plan_json.c tell
+ * it; plan_wire.c is what a node reads. Private to src/mesh. */
+#ifndef WGDECK_PLAN_PRIVATE_H
+#define WGDECK_PLAN_PRIVATE_H
+
+#include "wgdeck/plan.h"
+
+#define PLAN_LIVE (180 * CLOCK_SECOND) /* a session is refused when it is older (whitepaper, REJECT_AFTER_TIME) */
+
+struct planning {
+    const struct mesh *mesh;
+    const struct desired *desired;
+    const struct observed *seen;
+    const struct plan_options *options;
+    struct plan *plan;
+    struct plan_view {                       /* per node: what it has of the mesh's interface; all NULL when it was not reached */
+        const struct observation *seen;
+        const struct device *running;
+        const struct device *saved;          /* rows of the saved file */
+        const struct observed_config *config;
+        const struct observed_link *link;
+    } *views;
+    struct plan_pair { uint32_t a, b; enum plan_preshared at_a, at_b; } *pairs; /* those that get a preshared key, or lose one; sorted */
+    size_t pair_count;
+};
+
+static inline bool plan_leaves(const struct planning *planning, size_t node)
+{
+    return planning->options->leaving && planning->options->leaving[node];
+}
+
+struct plan_operation *plan_add(struct plan_node *node, enum plan_kind kind, bool running, bool saved); /* zeroed but for these; valid until the next */
+void plan_note(struct plan_node *node, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+void plan_decide_pairs(struct planning *planning);
+enum plan_preshared plan_preshared_of(const struct planning *planning, size_t node, size_t peer);
+void plan_rows(struct planning *planning, size_t node);           /* ROW */
+void plan_rows_removed(struct planning *planning, size_t node);   /* ROW_REMOVE, and notes of rows that stay */
+void plan_interface(struct planning *planning, size_t node);      /* INTERFACE, LISTEN_PORT, MTU */
+void plan_addresses(struct planning *planning, size_t node);      /* ADDRESS, ROUTE, FORWARDING */
+void plan_addresses_removed(struct planning *planning, size_t node); /* ROUTE_REMOVE, ADDRESS_REMOVE */
+void plan_upkeep(struct planning *planning, size_t node);         /* FILE, SERVICE */
+char *plan_prefixes_text(const struct prefix *prefixes, size_t count); /* "10.0.0.0/24, fd44::/64", "nothing"; malloc'd */
+bool plan_same_prefixes(const struct prefix *a, size_t a_count, const struct prefix *b, size_t b_count); /* both sorted */
+
+#endif
