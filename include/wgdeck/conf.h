@@ -50,6 +50,7 @@ int conf_set_line(struct conf *conf, size_t section_index, const char *key, size
 int conf_add(struct conf *conf, size_t section_index, const char *key, const char *value, struct err *err); /* one more line of that key */
 /* At the end, a blank line before; its index. SIZE_MAX if kind or name cannot stand in a header. name may be NULL. */
 size_t conf_add_section(struct conf *conf, const char *kind, const char *name);
+void conf_add_comment(struct conf *conf, const char *text); /* "# TEXT" as a line at the end, "" a blank one; control characters become spaces */
 void conf_remove_section(struct conf *conf, size_t section_index); /* with the comments directly above it */
 
 #endif

@@ -218,6 +218,18 @@ size_t conf_add_section(struct conf *conf, const char *kind, const char *name)
     return conf->section_count - 1;
 }
 
+void conf_add_comment(struct conf *conf, const char *text)
+{
+    struct buf line = BUF_EMPTY;
+    size_t length = strnlen(text, CONF_LINE_LENGTH - 1024);
+    buf_add_text(&line, length ? "# " : "");
+    for (size_t i = 0; i < length; i++)
+        buf_add_char(&line, (unsigned char)text[i] < ' ' || text[i] == 0x7f ? ' ' : text[i]);
+    buf_add_text(&line, line_end(conf));
+    insert_line(conf, conf->line_count, &line);
+    conf_index(conf);
+}
+
 /* The comments directly above a header belong to it; INDEX is its line. Not further up than LIMIT. */
 static size_t comments_above(const struct conf *conf, size_t index, size_t limit)
 {
