@@ -1,7 +1,6 @@
 /* The helper's operations that begin and end a change (wgdeck/apply.h); stage and finish are in files of their own. */
 #include "change_session.h"
 
-#include <math.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,14 +192,12 @@ static const char *read_owner(const cJSON *request)
 
 static void answer_locked(struct server *server, const cJSON *request, const char *name, const struct buf *holder)
 {
-    struct change_journal journal;
     struct buf text = BUF_EMPTY;
     char *pending = change_pending(name);
     buf_add_text(&text, buf_text(holder));
     if (pending)
         buf_add_format(&text, " (not confirmed: %s)", pending);
     free(pending);
-    (void)journal;
     server_refuse(server, server_request(request), "locked", buf_text(&text), SIZE_MAX);
     buf_free(&text);
 }

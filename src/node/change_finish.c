@@ -2,7 +2,6 @@
  * may act. */
 #include "change_session.h"
 
-#include <math.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,17 +1,13 @@
 /* stage: everything that can be found out is found out, the old state is written down, the guard starts; only then is anything touched, and only added. */
 #include "change_session.h"
 
-#include <errno.h>
-#include <math.h>
-#include <netinet/in.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "boot.h"
+#include "state_parts.h"
 #include "wgdeck/apply.h"
 #include "wgdeck/clock.h"
 #include "wgdeck/mem.h"
@@ -114,30 +110,13 @@ static int compute(struct staging *staging, struct err *err)
 
 /* --- what could be in the way */
 
-static bool port_is_free(int family, uint16_t port)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-    int yes = 1, descriptor = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (descriptor < 0)
-        return true; /* no such family here */
-    if (family == AF_INET6)
-        setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes);
-    int result = family == AF_INET ? bind(descriptor, (struct sockaddr *)&v4, sizeof v4) : bind(descriptor, (struct sockaddr *)&v6, sizeof v6);
-    int reason = errno;
-    close(descriptor);
-    return !result || reason != EADDRINUSE;
-}
-
 static int check_port(const struct staging *staging, struct err *err)
 {
     const struct state *old = &staging->journal.old;
     uint16_t port = staging->final.exists ? staging->final.device.listen_port : 0;
     if (!port || (old->exists && old->up && old->device.listen_port == port))
         return 0;
-    if (port_is_free(AF_INET, port) && port_is_free(AF_INET6, port))
-        return 0;
-    return err_set(err, "UDP port %u is taken by another program (ss -lunp shows which)", port);
+    return state_port_is_free(old->name, port, err);
 }
 
 static int prepare_file(struct staging *staging, struct err *err)
