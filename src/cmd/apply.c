@@ -22,7 +22,7 @@ static int run(const struct cmd *cmd, const struct cmd_globals *globals, int arg
     if (!carry_out_open(&options, &file))
         return CMD_FAILED;
     int status;
-    if (carry_out_read(&options, &file, &wanted)) {
+    if (carry_out_read_apply(&options, &file, &wanted)) {
         wanted.json = options_given(&options, "json");
         wanted.all = options_given(&options, "all");
         wanted.change.plan.prune = options_given(&options, "prune");

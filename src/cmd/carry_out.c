@@ -118,6 +118,17 @@ bool carry_out_read(struct options *options, struct mesh_file *file, struct carr
     return true;
 }
 
+bool carry_out_read_apply(struct options *options, struct mesh_file *file, struct carry_out *wanted)
+{
+    double within;
+    if (!options_seconds(options, "confirm-within", APPLY_WITHIN_LEAST, APPLY_WITHIN_MOST, APPLY_WITHIN_DEFAULT, &within) ||
+        !carry_out_read(options, file, wanted))
+        return false;
+    wanted->change.within = within;
+    wanted->yes = options_given(options, "yes");
+    return true;
+}
+
 void carry_out_free(struct carry_out *wanted)
 {
     free(wanted->events);
@@ -400,23 +411,11 @@ static void unwatch(struct carrying *carrying)
     }
 }
 
-static bool read_seconds(struct carry_out *wanted)
-{
-    double within;
-    if (!options_seconds(wanted->options, "confirm-within", APPLY_WITHIN_LEAST, APPLY_WITHIN_MOST, APPLY_WITHIN_DEFAULT, &within))
-        return false;
-    wanted->change.within = within;
-    wanted->yes = options_given(wanted->options, "yes");
-    return true;
-}
-
 int carry_out_run(struct carry_out *wanted)
 {
     struct err err;
     struct carrying carrying = {.wanted = wanted};
     static const struct change_callbacks callbacks = {.planned = on_planned, .progress = on_progress, .done = on_done};
-    if (!wanted->only_plan && !read_seconds(wanted))
-        return wanted->options->status;
     if (wanted->json && !wanted->only_plan && !wanted->yes)
         return options_usage_error(wanted->options->cmd, "--json shows no plan to agree to: give --yes too");
     carrying.loop = ev_loop_new(EVFLAG_AUTO);
@@ -440,5 +439,38 @@ int carry_out_run(struct carry_out *wanted)
     ask_free(carrying.ask);
     unwatch(&carrying);
     ev_loop_destroy(carrying.loop);
+    return status;
+}
+
+static void take_back(struct carry_out *wanted, const struct buf *before)
+{
+    struct err err;
+    const char *name = wanted->options->cmd->name;
+    int result = mesh_file_undo(wanted->file, before, &err);
+    if (result < 0)
+        log_error("%s: the edit of %s could not be taken back: %s", name, wanted->file->path, err.text);
+    else if (result > 0)
+        log_error("%s: %s was edited by somebody else meanwhile and is left as it is: look at it before the next apply", name, wanted->file->path);
+    else
+        log_notice("%s: %s is as it was before (--no-apply edits it without touching a node)", name, wanted->file->path);
+}
+
+int carry_out_edit(struct carry_out *wanted, const struct mesh_edits *edits, bool no_apply)
+{
+    struct err err;
+    struct buf before = BUF_EMPTY;
+    int status = CMD_OK;
+    buf_add(&before, wanted->file->bytes.data, wanted->file->bytes.length);
+    if (mesh_file_edit(wanted->file, edits, &err)) {
+        log_error("%s: %s", wanted->options->cmd->name, err.text);
+        status = CMD_FAILED;
+    } else if (!no_apply) {
+        status = carry_out_run(wanted);
+        if (!wanted->kept)
+            take_back(wanted, &before);
+    } else {
+        log_notice("%s: %s is edited; \"wgdeck apply\" carries it out", wanted->options->cmd->name, wanted->file->path);
+    }
+    buf_free(&before);
     return status;
 }

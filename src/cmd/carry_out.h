@@ -25,6 +25,7 @@ struct carry_out {
 };
 
 /* Rows of the options that they all have, and their reading (into CHANGE and YES). False: options->status holds. */
+#define CARRY_OUT_NO_APPLY_ROW {.name = "no-apply", .help = "edit the mesh file only; \"wgdeck apply\" carries it out later"}
 #define CARRY_OUT_OPTION_ROWS \
     {.letter = 'y', .name = "yes", .help = "apply without a question"}, \
     {.name = "confirm-within", .argument = "SECONDS", .help = "how long a node waits to be told that all is well before it puts its old state back", \
@@ -36,10 +37,13 @@ bool carry_out_open(const struct options *options, struct mesh_file *file);
 /* The node of that name, or SIZE_MAX with a message that says what may have been meant. */
 size_t carry_out_find_node(const struct options *options, const struct mesh_file *file, const char *name);
 bool carry_out_read(struct options *options, struct mesh_file *file, struct carry_out *wanted);
+bool carry_out_read_apply(struct options *options, struct mesh_file *file, struct carry_out *wanted); /* the same, of those that change nodes */
 void carry_out_free(struct carry_out *wanted);
 
 /* The exit status. */
 int carry_out_run(struct carry_out *wanted);
+/* Does the edits on the mesh file, then carry_out_run (not with NO_APPLY); an edit that the nodes do not follow is taken back. The exit status. */
+int carry_out_edit(struct carry_out *wanted, const struct mesh_edits *edits, bool no_apply);
 
 /* How often a thing is there: "1 node", "3 nodes". */
 const char *carry_out_plural(size_t count);
