@@ -23,6 +23,7 @@ extern const char *change_root;
 char *change_path(const char *name, const char *file);              /* in /var/lib/wgdeck/NAME; malloc'd */
 char *change_config_path(const char *name);                         /* /etc/wireguard/NAME.conf; malloc'd */
 int change_make_folder(const char *name, struct err *err);          /* /var/lib/wgdeck/NAME, 0700 */
+void change_sweep_folder(const char *name);                         /* files there that were being written when their writer was killed: they may hold keys */
 int change_sync_folder_of(const char *path, struct err *err);
 bool change_id_is_valid(const char *text);
 void change_boot_identity(char text[static 96]);                    /* another after each boot, of a container too */
@@ -84,6 +85,7 @@ bool change_file_is_as_it_was(const struct change_journal *journal, struct err *
 bool change_file_is_swapped(const struct change_journal *journal); /* what has to take its name, or go away, has */
 int change_file_swap(const struct change_journal *journal, struct err *err);
 void change_file_drop(const struct change_journal *journal); /* the prepared ones */
+void change_file_forget(const char *name);                   /* one that was prepared by a helper that was killed before it could write a journal */
 int change_file_check_folders(const struct change_journal *journal, struct err *err);
 
 /* --- change_keys.c: keys that are made here. Guarded memory throughout. */

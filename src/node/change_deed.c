@@ -283,8 +283,11 @@ int change_recover(const char *name, struct buf *said, struct err *err)
         result = recover_journal(&journal, said, err);
         change_journal_free(&journal);
     } else if (result == 1) {
+        change_file_forget(name);
         result = 0;
     }
+    if (!result)
+        change_sweep_folder(name);
     change_turn_end(turn);
     return result;
 }

@@ -72,17 +72,30 @@ static int make_config_folder(const char *path, struct err *err)
     return result;
 }
 
-int change_file_prepare(struct change_journal *journal, const struct buf *text, struct err *err)
+/* Straight into a file that nobody looks for, so that no other one is left over when this is cut off. */
+static int write_prepared(const char *path, const char *old_path, const struct buf *text, struct err *err)
 {
     struct stat old;
+    int descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool has_owner = !stat(old_path, &old) && geteuid() == 0;
+    int result = descriptor < 0 || fchmod(descriptor, 0600) || (has_owner && fchown(descriptor, old.st_uid, old.st_gid)) || file_write_all(descriptor, buf_text(text), text->length) ||
+                         fsync(descriptor)
+                     ? -1
+                     : 0;
+    if (result)
+        err_set(err, "%s: %s", path, strerror(errno));
+    if (descriptor >= 0 && close(descriptor) && !result)
+        result = err_set(err, "%s: %s", path, strerror(errno));
+    return result ? result : change_sync_folder_of(path, err);
+}
+
+int change_file_prepare(struct change_journal *journal, const struct buf *text, struct err *err)
+{
     if (make_config_folder(journal->file, err) || check_file(journal->file, err))
         return -1;
     char *path = beside(journal->file);
     unlink(path); /* of a change long ago; whatever it is, it is not followed */
-    int result = file_write(path, 0600, text->data, text->length, err);
-    if (!result && !stat(journal->file, &old) && (old.st_uid != geteuid() || old.st_gid != getegid()) && chown(path, old.st_uid, old.st_gid))
-        result = err_set(err, "%s: cannot be given to the owner of the old one: %s", path, strerror(errno));
-    if (result) {
+    if (write_prepared(path, journal->file, text, err)) {
         unlink(path);
         free(path);
         return -1;
@@ -90,6 +103,19 @@ int change_file_prepare(struct change_journal *journal, const struct buf *text, 
     free(journal->prepared);
     journal->prepared = path;
     return 0;
+}
+
+void change_file_forget(const char *name)
+{
+    struct change_journal journal = {0};
+    struct buf bytes = BUF_EMPTY;
+    if (!change_file_look(name, &journal, &bytes, NULL)) {
+        char *path = beside(journal.file);
+        unlink(path);
+        free(path);
+    }
+    buf_wipe(&bytes);
+    change_journal_free(&journal);
 }
 
 /* A file is to go away: can its folder be written? */

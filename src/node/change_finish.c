@@ -224,7 +224,7 @@ void change_finish(struct server *server, const cJSON *request)
 {
     struct change_session *session = change_session_of(server, request, true);
     const cJSON *given = cJSON_GetObjectItemCaseSensitive(request, "within");
-    double within = cJSON_IsNumber(given) ? given->valuedouble : WITHIN_DEFAULT;
+    double within = !given ? WITHIN_DEFAULT : cJSON_IsNumber(given) ? given->valuedouble : -1;
     uint64_t id = server_request(request);
     struct change_journal journal;
     struct err err;

@@ -1,4 +1,5 @@
 /* Where a change keeps what on a node, and the small files there that others read: generation, what is pending. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -51,6 +52,18 @@ int change_sync_folder_of(const char *path, struct err *err)
         close(descriptor);
     free(folder);
     return result;
+}
+
+void change_sweep_folder(const char *name)
+{
+    char *path = change_path(name, "");
+    DIR *folder = opendir(path);
+    for (struct dirent *entry; folder && (entry = readdir(folder)) != NULL;)
+        if (!strncmp(entry->d_name, ".wgdeck-", 8)) /* file_write's */
+            unlinkat(dirfd(folder), entry->d_name, 0);
+    if (folder)
+        closedir(folder);
+    free(path);
 }
 
 bool change_id_is_valid(const char *text)

@@ -63,7 +63,7 @@ static int read_request(struct staging *staging, struct err *err)
 {
     const cJSON *within = cJSON_GetObjectItemCaseSensitive(staging->request, "within");
     const char *generation = json_get_text(staging->request, "generation", "");
-    staging->within = cJSON_IsNumber(within) ? within->valuedouble : APPLY_WITHIN_DEFAULT;
+    staging->within = !within ? APPLY_WITHIN_DEFAULT : cJSON_IsNumber(within) ? within->valuedouble : 0;
     if (!(staging->within >= APPLY_WITHIN_LEAST && staging->within <= APPLY_WITHIN_MOST))
         return err_set(err, "within is not a number of seconds from %d to %d", APPLY_WITHIN_LEAST, APPLY_WITHIN_MOST);
     if (strlen(generation) > CHANGE_GENERATION_MAX || strspn(generation, "0123456789abcdef-") != strlen(generation))

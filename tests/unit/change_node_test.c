@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sodium.h>
 #include <sys/file.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -449,6 +450,125 @@ static void test_revert(void **state)
     change_journal_free(&journal);
 }
 
+/* --- killed before each single system call */
+
+/* Run DEED in a process that is killed before its call number LIMIT. 1: it was; 0: it came to its end; -1: no process can be watched here. */
+static int run_until(void (*deed)(void), int limit)
+{
+    int status, calls = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+            _exit(99);
+        raise(SIGSTOP);
+        deed();
+        _exit(0);
+    }
+    while (waitpid(child, &status, 0) == child && !WIFEXITED(status) && !WIFSIGNALED(status)) {
+        if (++calls > limit)
+            kill(child, SIGKILL);
+        else
+            ptrace(PTRACE_SYSCALL, child, NULL, NULL);
+    }
+    return WIFSIGNALED(status) ? 1 : WEXITSTATUS(status) == 99 ? -1 : 0;
+}
+
+static void deed_confirm(void)
+{
+    struct buf warnings = BUF_EMPTY;
+    struct err err;
+    (void)change_confirm(NAME, ID, &warnings, &err);
+}
+
+static void deed_revert(void)
+{
+    struct err err;
+    (void)change_revert(NAME, ID, "asked", &err);
+}
+
+static void deed_recover(void)
+{
+    struct buf said = BUF_EMPTY;
+    struct err err;
+    (void)change_recover(NAME, &said, &err);
+}
+
+static void deed_stage(void) /* its files */
+{
+    struct change_journal journal = {.id = ID, .name = NAME, .owner = mem_text("alice@laptop"), .began = 1, .deadline = 1, .old = {.name = NAME, .forwarding4 = -1, .forwarding6 = -1}};
+    struct buf bytes = BUF_EMPTY, text = BUF_EMPTY;
+    struct err err;
+    change_boot_identity(journal.boot);
+    buf_add_text(&text, NEW);
+    if (!change_make_folder(NAME, &err) && !change_file_look(NAME, &journal, &bytes, &err) && !change_file_prepare(&journal, &text, &err))
+        (void)change_journal_write(&journal, &err);
+}
+
+static unsigned count_files(void)
+{
+    char text[16] = "", *command = mem_format("find '%s/etc' '%s/var' -type f | wc -l", root, root);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    assert_non_null(fgets(text, sizeof text, pipe));
+    pclose(pipe);
+    free(command);
+    return (unsigned)atoi(text);
+}
+
+/* Then the next one comes: the file is the old one or the new one, whole, it is known which, and nothing is left over. */
+static void check_killed(const char *what, int limit)
+{
+    struct buf said = BUF_EMPTY, warnings = BUF_EMPTY;
+    struct err err = {""};
+    bool old = holds(CONF, OLD), new = holds(CONF, NEW);
+    if (!old && !new)
+        fail_msg("%s, call %d: the file is neither old nor new", what, limit);
+    if (change_recover(NAME, &said, &err))
+        fail_msg("%s, call %d: %s", what, limit, err.text);
+    bool confirmed = change_confirm(NAME, ID, &warnings, &err) == CHANGE_DONE;
+    if (confirmed ? !holds(CONF, NEW) : !holds(CONF, OLD))
+        fail_msg("%s, call %d: the file is not as it is said to be", what, limit);
+    if (new && !confirmed)
+        fail_msg("%s, call %d: the new file has gone again", what, limit);
+    bool more = is_there("/var/lib/wgdeck/" NAME "/restored");
+    if (count_files() != 1u + confirmed + more)
+        fail_msg("%s, call %d: %u files are left", what, limit, count_files());
+    buf_free(&said);
+    buf_free(&warnings);
+}
+
+static void test_killed_at_each_call(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        void (*deed)(void);
+        enum change_step step;
+    } deeds[] = {{"confirm", deed_confirm, CHANGE_STAGED}, {"revert", deed_revert, CHANGE_STAGED}, {"recover", deed_recover, CHANGE_CONFIRMED}, {"stage", deed_stage, CHANGE_STAGED}};
+    for (size_t i = 0; i < COUNT_OF(deeds); i++) {
+        int killed = 1;
+        for (int limit = 1; killed == 1; limit++) {
+            struct change_journal journal;
+            struct err err;
+            make_journal(&journal, OLD, NEW, 60);
+            journal.step = deeds[i].step;
+            assert_int_equal(change_journal_write(&journal, &err), 0);
+            if (deeds[i].deed == deed_stage) {
+                char *command = mem_format("rm -rf '%s'/var/lib/wgdeck/*/* '%s'/etc/wireguard/.w*", root, root);
+                assert_int_equal(system(command), 0);
+                free(command);
+            }
+            killed = run_until(deeds[i].deed, limit);
+            if (killed < 0)
+                skip();
+            check_killed(deeds[i].name, limit);
+            change_journal_free(&journal);
+            CASE_ASSERT(i, limit < 5000);
+            CASE_ASSERT(i, killed == 1 || limit > 20); /* it was watched at all */
+        }
+    }
+}
+
 /* --- the guard, as a process of its own */
 
 static int64_t wait_gone(const char *path, double seconds)
@@ -610,6 +730,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_journal),       cmocka_unit_test(test_lock),          cmocka_unit_test(test_keys),         cmocka_unit_test(test_preshared),
         cmocka_unit_test(test_confirm),       cmocka_unit_test(test_set_aside),     cmocka_unit_test(test_link),         cmocka_unit_test(test_recover),
+        cmocka_unit_test(test_killed_at_each_call),
         cmocka_unit_test(test_revert),        cmocka_unit_test(test_guard_time),    cmocka_unit_test(test_guard_confirm), cmocka_unit_test(test_guard_signals),
         cmocka_unit_test(test_guard_killed),  cmocka_unit_test(test_guard_completes), cmocka_unit_test(test_guard_turn), cmocka_unit_test(test_no_guard),
     };
