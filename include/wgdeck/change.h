@@ -54,7 +54,8 @@ struct change_options {
     struct mesh_file *file;     /* its mesh is applied; learned keys are written into it. Borrowed */
     double within;              /* of the guard, seconds; 0: APPLY_WITHIN_DEFAULT */
     struct plan_options plan;
-    const bool *rotate;         /* per node: its key is rotated, one node after the other; NULL: none */
+    const bool *rotate;         /* per node: its key is rotated, one node after the other; NULL: none. .plan.leaving: these nodes are taken out, also of the file */
+    const char *leaving_date;   /* "2026-11-23", for their [Removed] sections */
     const char *owner;          /* "alice@laptop"; NULL: made from the system */
     const char *events;         /* path of the event log, which gets what was done and by whom; NULL */
 };
@@ -72,6 +73,7 @@ void change_stop(struct change *change); /* the operator asks for the end: put b
 
 enum change_phase change_phase(const struct change *change);
 enum change_result change_result(const struct change *change);
+const struct mesh *change_mesh(const struct change *change);           /* as the file was when the change began; the indices of everything here are its */
 const struct plan *change_plan(const struct change *change);           /* from PLANNED on; of a rotation: of the node in hand */
 const struct observed *change_observed(const struct change *change);
 const struct change_node *change_nodes(const struct change *change);   /* as mesh->nodes */
