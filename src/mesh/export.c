@@ -35,6 +35,12 @@ static const struct key *key_of_row(const struct exporting *exporting, const str
     return peer->has_public_key ? &peer->public_key : NULL;
 }
 
+/* A node that SSH does not reach can be given no preshared key, and its rows on the others have none. */
+static bool is_preshared(const struct exporting *exporting, const struct desired_row *row)
+{
+    return row->preshared && exporting->node->ssh && exporting->mesh->nodes[row->peer].ssh;
+}
+
 static void note_rows(struct exporting *exporting)
 {
     struct buf *notes = &exporting->exported->notes;
@@ -44,7 +50,7 @@ static void note_rows(struct exporting *exporting)
             buf_add_format(notes, "%s is left out: its public key is not known yet (\"wgdeck apply\" learns it, then export again)\n",
                            exporting->mesh->nodes[row->peer].name);
         else
-            exporting->without_preshared += row->preshared;
+            exporting->without_preshared += is_preshared(exporting, row);
     }
     if (exporting->without_preshared)
         buf_add_format(notes, "the mesh has preshared keys, which stay on the nodes: %zu row%s here %s without one (set it on both ends with \"wg set\", or PresharedKeys = no)\n",
@@ -81,7 +87,7 @@ static void add_row(const struct exporting *exporting, const struct desired_row 
     text = mem_format("PublicKey%s", equals);
     add_key(out, text, key);
     free(text);
-    if (row->preshared)
+    if (is_preshared(exporting, row))
         buf_add_text(out, "# this pair has a preshared key, which stays on the nodes\n");
     text = mem_format("AllowedIPs%s", equals);
     if (row->allowed_count)
@@ -221,7 +227,7 @@ static void write_json(struct exporting *exporting)
         add_prefix_list(&json, "allowed_ips", row->allowed, row->allowed_count);
         json_text(&json, "endpoint", row->endpoint);
         json_number(&json, "keepalive", row->keepalive);
-        json_bool(&json, "preshared", row->preshared);
+        json_bool(&json, "preshared", is_preshared(exporting, row));
         json_object_end(&json);
     }
     json_list_end(&json);
