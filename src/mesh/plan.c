@@ -43,7 +43,7 @@ static void __attribute__((format(printf, 3, 4))) set_state(struct plan_node *no
     buf_free(&text);
 }
 
-static bool is_dead(const struct observation *seen, const char *name)
+bool plan_engine_is_dead(const struct observation *seen, const char *name)
 {
     for (size_t i = 0; i < seen->dead_socket_count; i++)
         if (!strcmp(seen->dead_sockets[i], name))
@@ -98,9 +98,11 @@ static void find_key(struct planning *planning, size_t index)
     struct plan_node *node = &planning->plan->nodes[index];
     if (view->running && view->running->has_private)
         take_key(planning, index, &view->running->public_key);
-    else if (view->saved && view->saved->has_private)
-        take_key(planning, index, &view->saved->public_key);
+    else if (view->saved && view->config->device.has_private)
+        take_key(planning, index, &view->config->device.public_key);
     else {
+        if (node->has_key && !plan_leaves(planning, index))
+            plan_note(node, "it has lost the key that the mesh file pins: it gets a new one");
         node->make_key = true;
         node->has_key = false;
     }
@@ -126,9 +128,7 @@ static void judge(struct planning *planning, size_t index)
     struct plan_view *view = &planning->views[index];
     if (!seen->privileged)
         set_state(node, PLAN_BLOCKED, "its configuration cannot be read: log in as root, or allow sudo");
-    else if (is_dead(seen, interface))
-        set_state(node, PLAN_BLOCKED, "the engine of %s is dead (wgdeck doctor %s)", interface, wanted->name);
-    else if (view->link && !view->running)
+    else if (view->link && !view->running && !plan_engine_is_dead(seen, interface))
         set_state(node, PLAN_BLOCKED, "it has an interface %s that is no WireGuard: rename it, or set Interface for this node", interface);
     else if (view->config && view->config->error)
         set_state(node, PLAN_BLOCKED, "%s cannot be read: %s", view->config->path, view->config->error);
@@ -190,7 +190,7 @@ static bool read_generation(const char *text, unsigned *number, unsigned *hash)
     return text && sscanf(text, "%9u-%8x%n", number, hash, &end) == 2 && text[end] == '\0';
 }
 
-static void set_generation(struct planning *planning)
+void plan_set_generation(struct planning *planning)
 {
     unsigned highest = 0, highest_hash = 0, number, hash;
     uint32_t own = hash_of(planning);
@@ -233,24 +233,37 @@ static void plan_one(struct planning *planning, size_t index)
     plan_upkeep(planning, index);
 }
 
+void plan_begin(struct planning *planning, const struct mesh *mesh, const struct desired *desired, const struct observed *seen, const struct plan_options *options)
+{
+    *planning = (struct planning){.mesh = mesh, .desired = desired, .seen = seen, .options = options};
+    planning->plan = mem_alloc(1, sizeof *planning->plan);
+    planning->plan->mesh = mesh;
+    planning->plan->node_count = mesh->node_count;
+    planning->plan->nodes = mem_alloc(mesh->node_count, sizeof *planning->plan->nodes);
+    planning->views = mem_alloc(mesh->node_count, sizeof *planning->views);
+    for (size_t i = 0; i < mesh->node_count; i++)
+        judge(planning, i);
+    plan_list_known(planning);
+}
+
+void plan_end(struct planning *planning)
+{
+    free(planning->views);
+    free(planning->pairs);
+    free(planning->known);
+}
+
 struct plan *plan_new(const struct mesh *mesh, const struct desired *desired, const struct observed *seen, const struct plan_options *options)
 {
-    struct plan *plan = mem_alloc(1, sizeof *plan);
-    plan->mesh = mesh;
-    plan->node_count = mesh->node_count;
-    plan->nodes = mem_alloc(mesh->node_count, sizeof *plan->nodes);
-    struct planning planning = {.mesh = mesh, .desired = desired, .seen = seen, .options = options, .plan = plan};
-    planning.views = mem_alloc(mesh->node_count, sizeof *planning.views);
-    for (size_t i = 0; i < mesh->node_count; i++)
-        judge(&planning, i);
+    struct planning planning;
+    plan_begin(&planning, mesh, desired, seen, options);
     plan_decide_pairs(&planning);
     for (size_t i = 0; i < mesh->node_count; i++)
         plan_one(&planning, i);
-    set_generation(&planning);
-    lint_mesh(mesh, desired, seen, &plan->lint);
-    free(planning.views);
-    free(planning.pairs);
-    return plan;
+    plan_set_generation(&planning);
+    lint_mesh(mesh, desired, seen, &planning.plan->lint);
+    plan_end(&planning);
+    return planning.plan;
 }
 
 void plan_free(struct plan *plan)

@@ -14,10 +14,12 @@ void plan_interface(struct planning *planning, size_t index)
     if (!view->running) {
         struct plan_operation *operation = plan_add(node, PLAN_INTERFACE, true, false);
         operation->engine = desired->engine;
-        if (view->config)
+        if (plan_engine_is_dead(view->seen, desired->interface))
+            operation->why = mem_text("its engine is dead");
+        else if (view->config)
             operation->why = mem_text("it is saved, and not up");
     }
-    uint16_t running = view->running ? view->running->listen_port : 0, saved = view->saved ? view->saved->listen_port : 0;
+    uint16_t running = view->running ? view->running->listen_port : 0, saved = view->saved ? view->config->device.listen_port : 0;
     if (running != desired->listen_port || (view->saved && saved != desired->listen_port)) {
         struct plan_operation *operation = plan_add(node, PLAN_LISTEN_PORT, running != desired->listen_port, !view->saved || saved != desired->listen_port);
         operation->number = desired->listen_port;
@@ -63,38 +65,80 @@ static void plan_own_addresses(struct planning *planning, size_t index)
 
 /* --- routes */
 
-/* Its kernel routes it by the interface's own addresses. */
-static bool is_connected(const struct desired_node *desired, const struct prefix *prefix)
+#define TABLE_MAIN 254
+
+/* Its kernel will route it by an address that the interface is to get. */
+static bool will_be_connected(const struct plan_view *view, const struct desired_node *desired, const struct prefix *prefix)
 {
     for (size_t i = 0; i < desired->address_count; i++)
-        if (prefix_covers(&desired->addresses[i], prefix))
+        if (prefix_covers(&desired->addresses[i], prefix) &&
+            !(view->running && view->link && has_address(view->link->addresses, view->link->address_count, &desired->addresses[i])))
             return true;
     return false;
 }
 
-static bool has_table_route(const struct planning *planning, size_t index, const struct prefix *prefix)
+static bool is_connected(const struct plan_view *view, const struct desired_node *desired, const struct prefix *prefix)
+{
+    for (size_t i = 0; view->running && view->link && i < view->link->address_count; i++)
+        if (has_address(desired->addresses, desired->address_count, &view->link->addresses[i]) && prefix_covers(&view->link->addresses[i], prefix))
+            return true;
+    return will_be_connected(view, desired, prefix);
+}
+
+enum { NO_ROUTE, WIDER_ROUTE, SAME_ROUTE };
+
+/* What the main table has for PREFIX into the interface. */
+static int find_table_route(const struct planning *planning, size_t index, const struct prefix *prefix)
 {
     const struct observation *seen = planning->views[index].seen;
-    for (size_t i = 0; i < seen->table_route_count; i++)
-        if (!prefix_compare(&seen->table_routes[i].to, prefix) && seen->table_routes[i].to.length == prefix->length &&
-            !strcmp(seen->table_routes[i].device, planning->desired->nodes[index].interface))
-            return true;
-    return false;
+    int found = NO_ROUTE;
+    for (size_t i = 0; i < seen->table_route_count && found != SAME_ROUTE; i++) {
+        const struct observed_table_route *route = &seen->table_routes[i];
+        if (route->table == TABLE_MAIN && prefix_covers(&route->to, prefix) && !strcmp(route->device, planning->desired->nodes[index].interface))
+            found = route->to.length == prefix->length ? SAME_ROUTE : WIDER_ROUTE;
+    }
+    return found;
 }
 
-static bool leads_there(const struct planning *planning, size_t index, const struct prefix *prefix)
+static int compare_prefixes(const void *a, const void *b)
 {
-    const struct plan_view *view = &planning->views[index];
-    const struct desired_node *desired = &planning->desired->nodes[index];
+    return prefix_compare(a, b);
+}
+
+/* All that the running rows allow, in order: for these the node was asked where they lead. */
+static struct prefix *list_asked(const struct plan_view *view, size_t *count)
+{
+    size_t capacity = 0;
+    struct prefix *asked = NULL;
+    *count = 0;
+    for (size_t i = 0; view->running && i < view->running->peer_count; i++)
+        for (size_t k = 0; k < view->running->peers[i].allowed_count; k++) {
+            MEM_GROW(asked, *count, capacity);
+            asked[(*count)++] = view->running->peers[i].allowed[k];
+        }
+    if (*count)
+        qsort(asked, *count, sizeof *asked, compare_prefixes);
+    return asked;
+}
+
+struct routing {
+    struct planning *planning;
+    size_t index;
+    struct prefix *asked;
+    size_t asked_count;
+};
+
+/* The interface that packets for PREFIX leave by now; NULL: not asked, or no answer. */
+static const char *way_of(const struct routing *routing, const struct prefix *prefix)
+{
+    const struct plan_view *view = &routing->planning->views[routing->index];
+    if (!routing->asked_count || !bsearch(prefix, routing->asked, routing->asked_count, sizeof *prefix, compare_prefixes))
+        return NULL;
+    if (view->running->routes_as_allowed)
+        return view->running->name;
     struct address target = observed_route_target(prefix);
-    const struct observed_route *route = view->running ? observation_route(view->seen, &target) : NULL;
-    bool allowed = false; /* asked for: else the answer is of no row of this interface */
-    for (size_t i = 0; view->running && !allowed && i < view->running->peer_count; i++)
-        for (size_t k = 0; !allowed && k < view->running->peers[i].allowed_count; k++)
-            allowed = !prefix_compare(&view->running->peers[i].allowed[k], prefix);
-    if (route && allowed)
-        return !strcmp(route->device, desired->interface);
-    return is_connected(desired, prefix) || has_table_route(planning, index, prefix);
+    const struct observed_route *route = observation_route(view->seen, &target);
+    return route ? route->device : NULL;
 }
 
 static bool is_planned(const struct plan_node *node, const struct prefix *prefix)
@@ -105,31 +149,47 @@ static bool is_planned(const struct plan_node *node, const struct prefix *prefix
     return false;
 }
 
-/* A route that is missing within the mesh's own network comes back with the whole network, as its address made it. */
-static struct prefix route_for(const struct desired_node *desired, const struct prefix *prefix)
+static void note_shadowed(struct plan_node *node, const struct prefix *prefix, const char *device)
 {
-    for (size_t i = 0; i < desired->address_count; i++)
-        if (prefix_covers(&desired->addresses[i], prefix))
-            return prefix_network(&desired->addresses[i]);
-    return *prefix;
+    char text[PREFIX_TEXT_SIZE];
+    prefix_text(prefix, text);
+    plan_note(node, "packets for %s leave by %s: another route is in the way", text, *device ? device : "no interface");
 }
 
-static void plan_route(struct planning *planning, size_t index, const struct prefix *prefix)
+static void plan_route(const struct routing *routing, const struct prefix *prefix)
 {
-    struct plan_node *node = &planning->plan->nodes[index];
-    const struct plan_view *view = &planning->views[index];
-    const struct desired_node *desired = &planning->desired->nodes[index];
-    if (view->config && view->config->table_off)
-        return;
+    struct planning *planning = routing->planning;
+    struct plan_node *node = &planning->plan->nodes[routing->index];
+    const struct plan_view *view = &planning->views[routing->index];
+    const struct desired_node *desired = &planning->desired->nodes[routing->index];
+    const char *device = way_of(routing, prefix);
     if (!prefix->length) {
-        plan_note(node, "a default route into the tunnel is not made here (wgdeck up does it at the next start)");
+        if (!device || strcmp(device, desired->interface))
+            plan_note(node, "a default route into the tunnel is not made while it runs (wg-quick makes it at the next start)");
         return;
     }
-    if (leads_there(planning, index, prefix) || (!view->running && is_connected(desired, prefix)))
+    if ((device && !strcmp(device, desired->interface)) || will_be_connected(view, desired, prefix))
         return;
-    struct prefix route = route_for(desired, prefix);
-    if (!is_planned(node, &route))
-        plan_add(node, PLAN_ROUTE, true, false)->prefix = route;
+    int now = view->running ? find_table_route(planning, routing->index, prefix) : NO_ROUTE;
+    if (device && now == SAME_ROUTE)
+        note_shadowed(node, prefix, device);
+    else if ((device || now == NO_ROUTE) && !is_planned(node, prefix))
+        plan_add(node, PLAN_ROUTE, true, false)->prefix = *prefix;
+}
+
+static void plan_routes(struct planning *planning, size_t index)
+{
+    const struct desired_node *desired = &planning->desired->nodes[index];
+    const struct plan_view *view = &planning->views[index];
+    struct routing routing = {.planning = planning, .index = index};
+    if (view->config && view->config->table_off)
+        return; /* its routes are somebody's own doing */
+    routing.asked = list_asked(view, &routing.asked_count);
+    for (size_t r = 0; r < desired->row_count; r++)
+        if (!plan_leaves(planning, desired->rows[r].peer))
+            for (size_t i = 0; i < desired->rows[r].allowed_count; i++)
+                plan_route(&routing, &desired->rows[r].allowed[i]);
+    free(routing.asked);
 }
 
 static void plan_forwarding(struct planning *planning, size_t index, bool wanted, int32_t now, int family)
@@ -148,10 +208,7 @@ void plan_addresses(struct planning *planning, size_t index)
     const struct desired_node *desired = &planning->desired->nodes[index];
     const struct plan_view *view = &planning->views[index];
     plan_own_addresses(planning, index);
-    for (size_t r = 0; r < desired->row_count; r++)
-        if (!plan_leaves(planning, desired->rows[r].peer))
-            for (size_t i = 0; i < desired->rows[r].allowed_count; i++)
-                plan_route(planning, index, &desired->rows[r].allowed[i]);
+    plan_routes(planning, index);
     plan_forwarding(planning, index, desired->forwards4, view->seen->forwarding4, AF_INET);
     plan_forwarding(planning, index, desired->forwards6, view->seen->forwarding6, AF_INET6);
 }
@@ -163,7 +220,7 @@ static bool is_wanted(const struct planning *planning, size_t index, const struc
         for (size_t i = 0; i < desired->rows[r].allowed_count && !plan_leaves(planning, desired->rows[r].peer); i++)
             if (!prefix_compare(&desired->rows[r].allowed[i], prefix))
                 return true;
-    return is_connected(desired, prefix);
+    return is_connected(&planning->views[index], desired, prefix);
 }
 
 /* Of a row that changes or goes: what it allowed, and nobody allows any more. */
@@ -186,7 +243,7 @@ void plan_addresses_removed(struct planning *planning, size_t index)
     for (size_t p = 0; view->running && p < view->running->peer_count; p++) {
         const struct device_peer *row = &view->running->peers[p];
         for (size_t i = 0; loses_row(node, &row->public_key) && i < row->allowed_count; i++)
-            if (row->allowed[i].length && !is_wanted(planning, index, &row->allowed[i]) && has_table_route(planning, index, &row->allowed[i]))
+            if (row->allowed[i].length && !is_wanted(planning, index, &row->allowed[i]) && find_table_route(planning, index, &row->allowed[i]) == SAME_ROUTE)
                 plan_add(node, PLAN_ROUTE_REMOVE, true, false)->prefix = row->allowed[i];
     }
     for (size_t i = 0; view->running && view->link && i < view->link->address_count; i++) {

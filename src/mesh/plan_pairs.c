@@ -6,11 +6,14 @@
 
 #include "wgdeck/mem.h"
 
-static const struct device_peer *row_of(const struct planning *planning, size_t node, size_t peer)
+/* What runs counts; where the interface, or the row, is down, what is saved. */
+static const struct device_peer *row_of(const struct planning *planning, size_t node, size_t peer, bool *runs)
 {
-    const struct device *device = planning->views[node].running;
+    const struct plan_view *view = &planning->views[node];
     const struct plan_node *other = &planning->plan->nodes[peer];
-    return device && other->has_key ? device_find_peer(device, &other->public_key) : NULL;
+    const struct device_peer *running = view->running && other->has_key ? device_find_peer(view->running, &other->public_key) : NULL;
+    *runs = running != NULL;
+    return running || !view->saved || !other->has_key ? running : device_find_peer(view->saved, &other->public_key);
 }
 
 static bool has_own(const struct device_peer *row)
@@ -20,7 +23,7 @@ static bool has_own(const struct device_peer *row)
 
 static void add_pair(struct planning *planning, size_t a, size_t b, enum plan_preshared at_a, enum plan_preshared at_b)
 {
-    planning->pairs = mem_resize(planning->pairs, planning->pair_count + 1, sizeof *planning->pairs);
+    MEM_GROW(planning->pairs, planning->pair_count, planning->pair_capacity);
     planning->pairs[planning->pair_count++] = (struct plan_pair){(uint32_t)a, (uint32_t)b, at_a, at_b};
 }
 
@@ -29,22 +32,29 @@ static bool is_ready(const struct planning *planning, size_t node)
     return planning->plan->nodes[node].state == PLAN_READY && (!planning->options->only || planning->options->only[node]);
 }
 
+static void note_unready(struct planning *planning, size_t a, size_t b, const struct device_peer *row_a, const struct device_peer *row_b)
+{
+    bool first = is_ready(planning, a);
+    size_t ready = first ? a : b, other = first ? b : a;
+    if (is_ready(planning, ready) && !has_own(first ? row_a : row_b))
+        plan_note(&planning->plan->nodes[ready], "no preshared key with %s yet: it cannot be given one now", planning->mesh->nodes[other].name);
+}
+
+/* Kept where both ends run with the same one. Where only one end has one, or they differ, such a link cannot come about: both get a new one, also where the file
+ * asks for none, since somebody wanted this link to have one. */
 static void decide(struct planning *planning, size_t a, size_t b, bool wanted)
 {
-    const struct device_peer *row_a = row_of(planning, a, b), *row_b = row_of(planning, b, a);
-    bool at_a = has_own(row_a), at_b = has_own(row_b);
-    bool same = at_a == at_b && (!at_a || !memcmp(row_a->preshared_hash, row_b->preshared_hash, KEY_HASH_SIZE));
-    bool make = (wanted && (!at_a || !at_b || !same)) || (planning->options->new_preshared && (wanted || at_a || at_b)) || (at_a && at_b && !same);
-    if (!is_ready(planning, a) || !is_ready(planning, b)) {
-        size_t ready = is_ready(planning, a) ? a : b, other = ready == a ? b : a;
-        if (is_ready(planning, ready) && wanted && !has_own(row_of(planning, ready, other)))
-            plan_note(&planning->plan->nodes[ready], "no preshared key with %s yet: it cannot be given one now", planning->mesh->nodes[other].name);
+    bool runs_a, runs_b;
+    const struct device_peer *row_a = row_of(planning, a, b, &runs_a), *row_b = row_of(planning, b, a, &runs_b);
+    bool at_a = has_own(row_a), at_b = has_own(row_b), any = at_a || at_b;
+    bool good = at_a && at_b && runs_a && runs_b && !memcmp(row_a->preshared_hash, row_b->preshared_hash, KEY_HASH_SIZE);
+    if (!wanted && !any)
         return;
-    }
-    if (make)
-        add_pair(planning, a, b, PLAN_PRESHARED_MAKE, PLAN_PRESHARED_TAKE);
-    else if (!same) /* one end has one, and none is asked for: such a link cannot come about */
-        add_pair(planning, a, b, at_a ? PLAN_PRESHARED_NONE : PLAN_PRESHARED_KEEP, at_b ? PLAN_PRESHARED_NONE : PLAN_PRESHARED_KEEP);
+    if (is_ready(planning, a) && is_ready(planning, b)) {
+        if (!good || planning->options->new_preshared)
+            add_pair(planning, a, b, PLAN_PRESHARED_MAKE, PLAN_PRESHARED_TAKE);
+    } else if (wanted)
+        note_unready(planning, a, b, row_a, row_b);
 }
 
 void plan_decide_pairs(struct planning *planning)

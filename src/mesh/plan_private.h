@@ -21,7 +21,9 @@ struct planning {
         const struct observed_link *link;
     } *views;
     struct plan_pair { uint32_t a, b; enum plan_preshared at_a, at_b; } *pairs; /* those that get a preshared key, or lose one; sorted */
-    size_t pair_count;
+    size_t pair_count, pair_capacity;
+    struct plan_known { struct key key; enum plan_known_as { KNOWN_NODE, KNOWN_FORMER, KNOWN_REMOVED } as; size_t index; } *known; /* all keys that the file and the nodes name, by key */
+    size_t known_count, known_capacity;
 };
 
 static inline bool plan_leaves(const struct planning *planning, size_t node)
@@ -29,11 +31,18 @@ static inline bool plan_leaves(const struct planning *planning, size_t node)
     return planning->options->leaving && planning->options->leaving[node];
 }
 
+void plan_begin(struct planning *planning, const struct mesh *mesh, const struct desired *desired, const struct observed *seen, const struct plan_options *options); /* states and keys of all nodes */
+void plan_set_generation(struct planning *planning);
+void plan_end(struct planning *planning);                         /* all but the plan is freed */
 struct plan_operation *plan_add(struct plan_node *node, enum plan_kind kind, bool running, bool saved); /* zeroed but for these; valid until the next */
+bool plan_engine_is_dead(const struct observation *seen, const char *interface);
 void plan_note(struct plan_node *node, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+void plan_list_known(struct planning *planning);                   /* when the nodes' keys are known */
 void plan_decide_pairs(struct planning *planning);
 enum plan_preshared plan_preshared_of(const struct planning *planning, size_t node, size_t peer);
+/* Is the row's session alive now, by the node's own clock? Then its endpoint is where the other node really is. */
+bool plan_is_live(const struct plan_view *view, const struct device_peer *row);
 void plan_rows(struct planning *planning, size_t node);           /* ROW */
 void plan_rows_removed(struct planning *planning, size_t node);   /* ROW_REMOVE, and notes of rows that stay */
 void plan_interface(struct planning *planning, size_t node);      /* INTERFACE, LISTEN_PORT, MTU */

@@ -31,8 +31,7 @@ char *plan_prefixes_text(const struct prefix *prefixes, size_t count)
 
 /* --- endpoints */
 
-/* Is the row's session alive now, by the node's own clock? Then its endpoint is where the other node really is. */
-static bool is_live(const struct plan_view *view, const struct device_peer *row)
+bool plan_is_live(const struct plan_view *view, const struct device_peer *row)
 {
     return row->handshake > 0 && view->seen->node_time - row->handshake < PLAN_LIVE;
 }
@@ -48,11 +47,15 @@ static bool endpoint_differs(const struct device_peer *row, const char *wanted)
     return !endpoint_parse(wanted, &endpoint) && !endpoint_equal(&endpoint, &row->endpoint);
 }
 
+static const char *saved_host(const struct plan_view *view, const struct device_peer *row)
+{
+    return view->config->endpoint_hosts ? view->config->endpoint_hosts[row - view->saved->peers] : NULL;
+}
+
 /* The saved one, as text: a file with a name in it is compared by that. */
 static bool saved_endpoint_differs(const struct plan_view *view, const struct device_peer *row, const char *wanted)
 {
-    size_t index = (size_t)(row - view->saved->peers);
-    const char *host = view->config->endpoint_hosts && !view->config->rows_as_running ? view->config->endpoint_hosts[index] : NULL;
+    const char *host = saved_host(view, row);
     if (!wanted)
         return false;
     return host ? strcmp(host, wanted) != 0 : endpoint_differs(row, wanted);
@@ -76,8 +79,8 @@ static struct compared compare_running(const struct plan_view *view, const struc
     bool other = endpoint_differs(row, wanted->endpoint);
     return (struct compared){
         .allowed = !plan_same_prefixes(row->allowed, row->allowed_count, wanted->allowed, wanted->allowed_count),
-        .endpoint = other && !is_live(view, row),
-        .endpoint_live = other && is_live(view, row),
+        .endpoint = other && !plan_is_live(view, row),
+        .endpoint_live = other && plan_is_live(view, row),
         .keepalive = keepalive_differs(row, wanted),
     };
 }
@@ -105,7 +108,7 @@ static bool saved_preshared_differs(const struct device_peer *running, const str
            (running->has_preshared != saved->has_preshared || memcmp(running->preshared_hash, saved->preshared_hash, KEY_HASH_SIZE) != 0);
 }
 
-static char *before_text(const struct device_peer *row, const struct plan_operation *operation)
+static char *before_text(const struct plan_view *view, const struct device_peer *row, bool is_saved, const struct plan_operation *operation)
 {
     struct buf text = BUF_EMPTY;
     if (operation->set_allowed) {
@@ -115,8 +118,9 @@ static char *before_text(const struct device_peer *row, const struct plan_operat
     }
     if (operation->set_endpoint) {
         char endpoint[ENDPOINT_TEXT_SIZE];
+        const char *host = is_saved ? saved_host(view, row) : NULL;
         endpoint_text(&row->endpoint, endpoint);
-        buf_add_format(&text, "%sendpoint %s", text.length ? "; " : "", *endpoint ? endpoint : "none");
+        buf_add_format(&text, "%sendpoint %s", text.length ? "; " : "", host ? host : *endpoint ? endpoint : "none");
     }
     if (operation->set_keepalive) {
         buf_add_text(&text, text.length ? "; keepalive " : "keepalive ");
@@ -128,46 +132,67 @@ static char *before_text(const struct device_peer *row, const struct plan_operat
     return text.length ? buf_take(&text) : NULL;
 }
 
-static void fill_row(struct plan_operation *operation, const struct desired_row *wanted, const struct compared *running, const struct compared *saved, bool has_file)
+/* A row that is missing at one of the two places is set there as a whole. */
+static void fill_row(struct plan_operation *operation, const struct desired_row *wanted, const struct compared *running, const struct compared *saved)
 {
-    bool file_only_endpoint = has_file && saved->endpoint && !running->missing && !running->endpoint;
+    bool missing = running->missing || (operation->saved && saved->missing), runs = !running->missing;
     operation->is_new = running->missing;
-    operation->set_allowed = running->missing || running->allowed || (has_file && (saved->missing || saved->allowed));
-    operation->set_endpoint = wanted->endpoint && (running->missing || running->endpoint || (has_file && (saved->missing || saved->endpoint)));
-    operation->endpoint_saved_only = operation->set_endpoint && (running->endpoint_live || file_only_endpoint);
-    operation->set_keepalive = (running->missing || (has_file && saved->missing)) ? wanted->keepalive > 0 : running->keepalive || (has_file && saved->keepalive);
+    operation->set_allowed = missing || running->allowed || saved->allowed;
+    operation->set_endpoint = wanted->endpoint && (missing || running->endpoint || saved->endpoint);
+    operation->endpoint_saved_only = operation->set_endpoint && runs && !running->endpoint;
+    operation->set_keepalive = (missing && wanted->keepalive) || running->keepalive || saved->keepalive;
     operation->allowed = mem_copy(wanted->allowed, wanted->allowed_count, sizeof *wanted->allowed);
     operation->allowed_count = wanted->allowed_count;
     operation->endpoint = mem_text(wanted->endpoint);
     operation->keepalive = wanted->keepalive;
 }
 
+/* Where the pair keeps what it has, the file gets what runs. */
+static enum plan_preshared saved_preshared(const struct device_peer *running, const struct device_peer *saved, bool has_file)
+{
+    if (!has_file || !running || (!saved && !running->has_preshared) || (saved && !saved_preshared_differs(running, saved)))
+        return PLAN_PRESHARED_KEEP;
+    return running->has_preshared ? PLAN_PRESHARED_COPY : PLAN_PRESHARED_NONE;
+}
+
+static const char *row_why(const struct compared *running, const struct compared *saved, bool file_preshared)
+{
+    if (running->missing || differs(running))
+        return NULL;
+    return file_preshared && !differs(saved) ? "the file has another preshared key than what runs" : saved->missing ? "it is not in the saved file" : NULL;
+}
+
 static void plan_row(struct planning *planning, size_t index, const struct desired_row *wanted)
 {
     const struct plan_view *view = &planning->views[index];
     const struct plan_node *other = &planning->plan->nodes[wanted->peer];
-    struct plan_node *node = &planning->plan->nodes[index];
     const struct device_peer *running = view->running && other->has_key ? device_find_peer(view->running, &other->public_key) : NULL;
     const struct device_peer *saved = view->saved && other->has_key ? device_find_peer(view->saved, &other->public_key) : NULL;
     struct compared compared = compare_running(view, running, wanted), compared_saved = compare_saved(view, saved, wanted);
     enum plan_preshared preshared = plan_preshared_of(planning, index, wanted->peer);
-    bool has_file = view->saved != NULL;
-    bool changes = differs(&compared) || preshared != PLAN_PRESHARED_KEEP;
-    bool saves = !has_file || differs(&compared_saved) || preshared != PLAN_PRESHARED_KEEP || saved_preshared_differs(running, saved);
-    if (!changes && !(has_file && saves))
+    bool has_file = view->saved != NULL, file_preshared = false;
+    if (!has_file) /* it is made from what runs, with the endpoint that is right now and may not be tomorrow */
+        compared_saved = (struct compared){.missing = !running, .endpoint = compared.endpoint_live};
+    if (preshared == PLAN_PRESHARED_KEEP) {
+        preshared = saved_preshared(running, saved, has_file);
+        file_preshared = preshared != PLAN_PRESHARED_KEEP;
+    }
+    bool changes = differs(&compared) || (preshared != PLAN_PRESHARED_KEEP && !file_preshared);
+    bool saves = differs(&compared_saved) || preshared != PLAN_PRESHARED_KEEP || (changes && !has_file);
+    if (!changes && !saves)
         return;
-    struct plan_operation *operation = plan_add(node, PLAN_ROW, changes, saves);
+    struct plan_operation *operation = plan_add(&planning->plan->nodes[index], PLAN_ROW, changes, saves);
     operation->peer = wanted->peer;
     operation->name = mem_text(planning->mesh->nodes[wanted->peer].name);
     if (other->has_key)
         operation->key = other->public_key;
     operation->preshared = preshared;
-    fill_row(operation, wanted, &compared, &compared_saved, has_file);
-    if (running)
-        operation->before = before_text(running, operation);
-    if (!changes)
-        operation->why = mem_text(saved_preshared_differs(running, saved) && !differs(&compared_saved) ? "the file has another preshared key than what runs"
-                                                                                                        : "only in the saved file");
+    if (preshared == PLAN_PRESHARED_COPY)
+        operation->other_key = operation->key;
+    fill_row(operation, wanted, &compared, &compared_saved);
+    const struct device_peer *shown = differs(&compared) ? running : saved;
+    operation->before = shown ? before_text(view, shown, shown == saved, operation) : NULL;
+    operation->why = mem_text(changes ? NULL : row_why(&compared, &compared_saved, file_preshared));
 }
 
 void plan_rows(struct planning *planning, size_t index)
@@ -188,64 +213,79 @@ void plan_rows(struct planning *planning, size_t index)
 
 /* --- rows that go */
 
-enum keys_place { KEY_UNKNOWN, KEY_OF_NODE, KEY_FORMER, KEY_REMOVED };
+static void know(struct planning *planning, const struct key *key, enum plan_known_as as, size_t index)
+{
+    MEM_GROW(planning->known, planning->known_count, planning->known_capacity);
+    planning->known[planning->known_count++] = (struct plan_known){*key, as, index};
+}
 
-struct known {
-    enum keys_place place;
-    size_t node;                        /* of a node */
-    const struct mesh_removed *removed;
-};
+/* Of the same key the surest comes first: a node's present one, then a former one, then a removed one's. */
+static int compare_known(const void *a, const void *b)
+{
+    const struct plan_known *one = a, *two = b;
+    int order = key_compare(&one->key, &two->key);
+    if (!order)
+        order = (one->as > two->as) - (one->as < two->as);
+    return order ? order : (one->index > two->index) - (one->index < two->index);
+}
 
-static struct known find_key(const struct planning *planning, const struct key *key)
+void plan_list_known(struct planning *planning)
 {
     const struct mesh *mesh = planning->mesh;
     for (size_t i = 0; i < mesh->node_count; i++) {
-        const struct plan_node *node = &planning->plan->nodes[i];
-        if (node->has_key && !key_compare(&node->public_key, key))
-            return (struct known){KEY_OF_NODE, i, NULL};
-    }
-    for (size_t i = 0; i < mesh->node_count; i++) {
-        if (mesh->nodes[i].has_public_key && !key_compare(&mesh->nodes[i].public_key, key))
-            return (struct known){KEY_FORMER, i, NULL};
+        if (planning->plan->nodes[i].has_key)
+            know(planning, &planning->plan->nodes[i].public_key, KNOWN_NODE, i);
+        if (mesh->nodes[i].has_public_key)
+            know(planning, &mesh->nodes[i].public_key, KNOWN_FORMER, i);
         for (size_t k = 0; k < mesh->nodes[i].former_key_count; k++)
-            if (!key_compare(&mesh->nodes[i].former_keys[k], key))
-                return (struct known){KEY_FORMER, i, NULL};
+            know(planning, &mesh->nodes[i].former_keys[k], KNOWN_FORMER, i);
     }
     for (size_t i = 0; i < mesh->removed_count; i++)
         for (size_t k = 0; k < mesh->removed[i].key_count; k++)
-            if (!key_compare(&mesh->removed[i].keys[k], key))
-                return (struct known){KEY_REMOVED, SIZE_MAX, &mesh->removed[i]};
-    return (struct known){.node = SIZE_MAX};
+            know(planning, &mesh->removed[i].keys[k], KNOWN_REMOVED, i);
+    if (planning->known_count)
+        qsort(planning->known, planning->known_count, sizeof *planning->known, compare_known);
+}
+
+static const struct plan_known *find_known(const struct planning *planning, const struct key *key)
+{
+    size_t low = 0, high = planning->known_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (key_compare(&planning->known[middle].key, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < planning->known_count && !key_compare(&planning->known[low].key, key) ? &planning->known[low] : NULL;
 }
 
 /* Why a row of this key is to go; NULL: it stays. */
-static char *reason_to_go(const struct planning *planning, size_t index, const struct known *known)
+static char *reason_to_go(const struct planning *planning, size_t index, const struct plan_known *known)
 {
-    const struct desired_node *desired = &planning->desired->nodes[index];
-    const char *name = known->node != SIZE_MAX ? planning->mesh->nodes[known->node].name : NULL;
-    switch (known->place) {
-    case KEY_REMOVED:
-        return known->removed->date ? mem_format("%s was removed on %s", known->removed->name, known->removed->date) : mem_format("%s was removed", known->removed->name);
-    case KEY_FORMER:
-        return mem_format("an earlier key of %s", name);
-    case KEY_OF_NODE:
-        if (plan_leaves(planning, known->node))
-            return mem_format("%s leaves the mesh", name);
-        if (known->node == index)
-            return mem_text("the node's own key");
-        return desired_row_find(desired, known->node) ? NULL : mem_format("no link with %s in this topology", name);
-    case KEY_UNKNOWN:
-        break;
+    const struct mesh *mesh = planning->mesh;
+    if (!known)
+        return planning->options->prune ? mem_text("its key is in no mesh file") : NULL;
+    if (known->as == KNOWN_REMOVED) {
+        const struct mesh_removed *removed = &mesh->removed[known->index];
+        return removed->date ? mem_format("%s was removed on %s", removed->name, removed->date) : mem_format("%s was removed", removed->name);
     }
-    return planning->options->prune ? mem_text("its key is in no mesh file") : NULL;
+    const char *name = mesh->nodes[known->index].name;
+    if (known->as == KNOWN_FORMER)
+        return mem_format("an earlier key of %s", name);
+    if (plan_leaves(planning, known->index))
+        return mem_format("%s leaves the mesh", name);
+    if (known->index == index)
+        return mem_text("the node's own key");
+    return desired_row_find(&planning->desired->nodes[index], known->index) ? NULL : mem_format("no link with %s in this topology", name);
 }
 
 static void plan_removal(struct planning *planning, size_t index, const struct key *key, bool running, bool saved)
 {
     struct plan_node *node = &planning->plan->nodes[index];
-    struct known known = find_key(planning, key);
-    char *why = reason_to_go(planning, index, &known), text[KEY_TEXT_SIZE];
-    if (!why && known.place == KEY_UNKNOWN) {
+    const struct plan_known *known = find_known(planning, key);
+    char *why = reason_to_go(planning, index, known), text[KEY_TEXT_SIZE];
+    if (!why && !known) {
         key_text(key, text);
         plan_note(node, "a row of the key %.8s... is in no mesh file: left alone (to take such rows away: --prune)", text);
     }
@@ -253,9 +293,11 @@ static void plan_removal(struct planning *planning, size_t index, const struct k
         return;
     struct plan_operation *operation = plan_add(node, PLAN_ROW_REMOVE, running, saved);
     operation->key = *key;
-    operation->peer = known.node;
-    operation->name = mem_text(known.node != SIZE_MAX ? planning->mesh->nodes[known.node].name : known.removed ? known.removed->name : NULL);
     operation->why = why;
+    if (known && known->as == KNOWN_NODE)
+        operation->peer = known->index;
+    if (known)
+        operation->name = mem_text(known->as == KNOWN_REMOVED ? planning->mesh->removed[known->index].name : planning->mesh->nodes[known->index].name);
 }
 
 void plan_rows_removed(struct planning *planning, size_t index)
