@@ -261,31 +261,6 @@ static size_t count_pending(const struct plan *plan)
     return pending;
 }
 
-static size_t count_changed(const struct plan *plan)
-{
-    size_t changed = 0;
-    for (size_t i = 0; i < plan->node_count; i++)
-        changed += plan->nodes[i].count > 0;
-    return changed;
-}
-
-static void add_summary(struct buf *text, const struct carry_out *wanted, const struct plan *plan)
-{
-    size_t operations = plan_operation_count(plan), nodes = count_changed(plan), pending = count_pending(plan);
-    size_t known = plan->node_count - pending;
-    if (operations)
-        buf_add_format(text, "%zu operation%s on %zu node%s", operations, carry_out_plural(operations), nodes, carry_out_plural(nodes));
-    else if (known)
-        buf_add_format(text, "Nothing to do: %zu node%s as %s asks", known, known == 1 ? " is" : "s are", wanted->file->path);
-    else if (plan->node_count)
-        buf_add_text(text, "Nothing is known of any node");
-    else
-        buf_add_format(text, "%s has no node yet: \"wgdeck add NAME SSH\" adds one", wanted->file->path);
-    if (pending)
-        buf_add_format(text, "; %zu could not be looked at and %s left pending", pending, pending == 1 ? "is" : "are");
-    buf_add_text(text, ".\n");
-}
-
 static void show_plan(const struct carry_out *wanted, const struct plan *plan)
 {
     struct buf text = BUF_EMPTY;
@@ -296,8 +271,10 @@ static void show_plan(const struct carry_out *wanted, const struct plan *plan)
     } else if (!wanted->json) {
         if (wanted->intro)
             buf_add_format(&text, "%s\n", wanted->intro);
-        plan_to_text(plan, !wanted->all, &text);
-        add_summary(&text, wanted, plan);
+        if (plan->node_count)
+            plan_to_text(plan, !wanted->all, &text);
+        else
+            buf_add_format(&text, "%s has no node yet: \"wgdeck add NAME SSH\" adds one.\n", wanted->file->path);
     }
     write_out(&text);
 }
@@ -337,6 +314,25 @@ static bool has_key_to_learn(const struct plan *plan)
 
 /* The whole, in order. Each part returns an exit status, or -1: go on. */
 
+/* Is there anything that apply would refuse? */
+static int judge_plan(const struct carry_out *wanted, const struct plan *plan)
+{
+    const char *name = wanted->options->cmd->name, *nodes = wanted->options->globals.nodes;
+    size_t blocked = 0;
+    for (size_t i = 0; i < plan->node_count; i++)
+        blocked += plan->nodes[i].state == PLAN_BLOCKED && (!nodes || text_matches(nodes, plan->mesh->nodes[i].name));
+    if (lint_has_error(&plan->lint) || blocked) {
+        log_error("%s: %s to be mended first; nothing was changed", name,
+                  lint_has_error(&plan->lint) ? "what is marked as an error has" : "the nodes that must not be touched have");
+        return CMD_FAILED;
+    }
+    if (plan->node_count && count_pending(plan) == plan->node_count) {
+        log_error("%s: no node could be looked at; nothing was changed", name);
+        return CMD_FAILED;
+    }
+    return wanted->only_plan ? CMD_OK : -1;
+}
+
 static int look_and_plan(struct carrying *carrying)
 {
     struct carry_out *wanted = carrying->wanted;
@@ -352,13 +348,7 @@ static int look_and_plan(struct carrying *carrying)
     wanted->planned = true;
     wanted->something = !plan_is_empty(plan);
     show_plan(wanted, plan);
-    if (lint_has_error(&plan->lint))
-        log_error("%s: what is marked as an error above has to be mended first; nothing was changed", wanted->options->cmd->name);
-    if (lint_has_error(&plan->lint))
-        return CMD_FAILED;
-    if (wanted->only_plan)
-        return plan->node_count && count_pending(plan) == plan->node_count ? CMD_FAILED : CMD_OK;
-    return -1;
+    return judge_plan(wanted, plan);
 }
 
 static int agree_and_go(struct carrying *carrying)
