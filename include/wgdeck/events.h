@@ -24,7 +24,10 @@
     X(KEY_CHANGED, "key-changed", WARNING, "a node has another public key than before") \
     X(SETTINGS_CHANGED, "settings-changed", INFO, "rows were added, removed or changed on a node") \
     X(FAULT_OPENED, "fault-opened", ERROR, "a fault is named that was not there before") \
-    X(FAULT_CLOSED, "fault-closed", INFO, "a fault is no longer there")
+    X(FAULT_CLOSED, "fault-closed", INFO, "a fault is no longer there") \
+    X(CHANGE_APPLIED, "change-applied", INFO, "a change was carried out and confirmed; by whom stands in its text") \
+    X(CHANGE_PUT_BACK, "change-put-back", WARNING, "a change failed, and what it had done was put back") \
+    X(KEY_ROTATED, "key-rotated", INFO, "a node has a new key, made by wgdeck")
 
 enum event_kind {
 #define X(name, text, severity, meaning) EVENT_##name,

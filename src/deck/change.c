@@ -146,6 +146,10 @@ void change_end(struct change *change, enum change_result result)
         if (change->actors[i].takes_part && !change->nodes[i].failed)
             change->nodes[i].phase = CHANGE_DONE;
     change->dirty = false;
+    if (result == CHANGE_CONFIRMED && !change->options.rotate)
+        change_log(change, SIZE_MAX, "a change was applied");
+    else if (result == CHANGE_PUT_BACK || result == CHANGE_GUARDED || result == CHANGE_PARTLY)
+        change_log(change, SIZE_MAX, result == CHANGE_PARTLY ? "a change was confirmed on some nodes only" : "a change failed and was put back");
     if (change->callbacks.progress)
         change->callbacks.progress(change->context, change);
     if (change->callbacks.done)

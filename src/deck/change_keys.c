@@ -1,0 +1,101 @@
+/* Keys that a change learns from nodes, what it writes into the mesh file, and what it leaves in the event log. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "change_private.h"
+#include "wgdeck/clock.h"
+#include "wgdeck/events.h"
+#include "wgdeck/mem.h"
+
+/* A key that was made just now goes into all rows that wait for it. */
+static bool fill_operations(struct change *change, struct plan *plan)
+{
+    for (size_t i = 0; i < plan->node_count; i++)
+        for (size_t o = 0; o < plan->nodes[i].count; o++) {
+            struct plan_operation *operation = &plan->nodes[i].operations[o];
+            if (operation->kind != PLAN_ROW || !key_is_zero(&operation->key) || operation->peer == SIZE_MAX)
+                continue;
+            const struct plan_node *peer = &change->plan->nodes[operation->peer];
+            if (!peer->has_key) {
+                change_node_failed(change, i, "the key of %s is not known", change->mesh->nodes[operation->peer].name);
+                return false;
+            }
+            operation->key = peer->public_key;
+        }
+    return true;
+}
+
+/* Before anything is done anywhere: whoever goes on after a crash finds them there. */
+static bool write_keys(struct change *change)
+{
+    struct mesh_edits edits = {0};
+    struct err err;
+    for (size_t i = 0; i < change->mesh->node_count; i++) {
+        const struct plan_node *node = &change->plan->nodes[i];
+        char text[KEY_TEXT_SIZE];
+        if (!node->has_key || !(node->learn_key || node->make_key) || !change->actors[i].begun)
+            continue;
+        key_text(&node->public_key, text);
+        mesh_edits_add(&edits, MESH_EDIT_SET, change->mesh->nodes[i].name, "PublicKey", text);
+    }
+    int result = edits.count ? mesh_file_edit(change->options.file, &edits, &err) : 0;
+    mesh_edits_free(&edits);
+    if (result)
+        change_say(change, SIZE_MAX, "the keys cannot be written into the mesh file: %s", err.text);
+    return !result;
+}
+
+bool change_learn_keys(struct change *change)
+{
+    return fill_operations(change, change_working_plan(change)) && write_keys(change);
+}
+
+static void edit_leaving(const struct change *change, struct mesh_edits *edits)
+{
+    for (size_t i = 0; i < change->mesh->node_count; i++)
+        if (change->options.plan.leaving && change->options.plan.leaving[i])
+            mesh_edits_add(edits, MESH_EDIT_REMOVE_NODE, change->mesh->nodes[i].name, NULL, change->options.leaving_date);
+}
+
+static void edit_rotated(const struct change *change, struct mesh_edits *edits)
+{
+    char old[KEY_TEXT_SIZE], new[KEY_TEXT_SIZE];
+    if (change->rotating == SIZE_MAX)
+        return;
+    const char *name = change->mesh->nodes[change->rotating].name;
+    key_text(&change->plan->nodes[change->rotating].public_key, old);
+    key_text(&change->actors[change->rotating].next_key, new);
+    mesh_edits_add(edits, MESH_EDIT_ADD_VALUE, name, "FormerKey", old);
+    mesh_edits_add(edits, MESH_EDIT_SET, name, "PublicKey", new);
+}
+
+bool change_file_confirmed(struct change *change)
+{
+    struct mesh_edits edits = {0};
+    struct err err;
+    edit_leaving(change, &edits);
+    edit_rotated(change, &edits);
+    int result = edits.count ? mesh_file_edit(change->options.file, &edits, &err) : 0;
+    mesh_edits_free(&edits);
+    if (result)
+        change_say(change, SIZE_MAX, "the mesh file cannot be written: %s", err.text);
+    return !result;
+}
+
+void change_log(struct change *change, size_t node, const char *what)
+{
+    if (!change->options.events)
+        return;
+    struct event_log *log = event_log_new(change->options.events);
+    enum event_kind kind = node != SIZE_MAX ? EVENT_KEY_ROTATED : change->result == CHANGE_CONFIRMED ? EVENT_CHANGE_APPLIED : EVENT_CHANGE_PUT_BACK;
+    const char *name = node != SIZE_MAX ? change->mesh->nodes[node].name : "";
+    struct event event = {.at = clock_wall(), .kind = kind, .severity = event_kinds[kind].severity, .times = 1};
+    event.nodes[0] = mem_text(name);
+    event.nodes[1] = mem_text("");
+    event.text = mem_format("%s: %s", change->owner, what);
+    event_log_add(log, &event);
+    free(event.nodes[0]);
+    free(event.nodes[1]);
+    free(event.text);
+    event_log_free(log);
+}
