@@ -2,9 +2,13 @@
  * may act. */
 #include "change_session.h"
 
+#include <errno.h>
+#include <netinet/in.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "wgdeck/clock.h"
 #include "wgdeck/mem.h"
@@ -77,6 +81,53 @@ static void tell_did(struct change_session *session, uint64_t request, bool subt
         json_unsigned(&json, "index", i);
         server_send(session->server, &json);
     }
+}
+
+/* --- a new key of ours: nobody would notice it before there is traffic, and rows that wait for its handshake would wait */
+
+static void nudge(int descriptor, struct prefix to)
+{
+    static const uint16_t discard = 9;
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(discard)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(discard)};
+    struct prefix network = prefix_network(&to);
+    if (to.length < address_bits(&to.address))
+        network.address.bytes[to.address.family == AF_INET ? 3 : 15] |= 1;
+    memcpy(&v4.sin_addr, network.address.bytes, sizeof v4.sin_addr);
+    memcpy(&v6.sin6_addr, network.address.bytes, sizeof v6.sin6_addr);
+    bool is_v4 = to.address.family == AF_INET;
+    if (sendto(descriptor, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL, is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6, is_v4 ? sizeof v4 : sizeof v6) < 0)
+        errno = 0; /* a row without an endpoint cannot be the first to speak */
+}
+
+/* An empty packet through each row: the engine begins a handshake for it. */
+static void nudge_rows(const struct change_session *session)
+{
+    struct state state;
+    int v4 = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), v6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (v4 >= 0)
+        setsockopt(v4, SOL_SOCKET, SO_BINDTODEVICE, session->name, (socklen_t)strlen(session->name));
+    if (v6 >= 0)
+        setsockopt(v6, SOL_SOCKET, SO_BINDTODEVICE, session->name, (socklen_t)strlen(session->name));
+    (void)state_read(session->name, &state, NULL);
+    for (size_t i = 0; i < state.device.peer_count; i++) {
+        const struct device_peer *row = &state.device.peers[i];
+        if (row->allowed_count)
+            nudge(row->allowed[0].address.family == AF_INET ? v4 : v6, row->allowed[0]);
+    }
+    state_free(&state);
+    if (v4 >= 0)
+        close(v4);
+    if (v6 >= 0)
+        close(v6);
+}
+
+static bool has_new_key(const struct change_session *session)
+{
+    bool found = false;
+    for (size_t i = 0; i < session->operation_count; i++)
+        found = found || session->operations[i].kind == PLAN_PRIVATE_KEY;
+    return found;
 }
 
 /* The turn, and the journal as it is now. Else refused, and -1. */
@@ -245,6 +296,8 @@ void change_finish(struct server *server, const cJSON *request)
         fail(session, id, &journal, err.text, SIZE_MAX);
     else
         tell_did(session, id, false);
+    if (!result && has_new_key(session))
+        nudge_rows(session);
     free(operations);
     change_journal_free(&journal);
     change_turn_end(turn);

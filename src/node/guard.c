@@ -24,7 +24,7 @@
 #include "wgdeck/node.h"
 
 enum { READY_WITHIN = 5000, LOOK_EVERY = 1000 /* ms; inotify is quicker, where it is to be had */, LOG_MAX = 64 << 10 };
-static const double turn_patience = 10;  /* seconds for a confirm that is under way; who takes longer hangs */
+static const double turn_patience = 5;   /* seconds for a confirm that is under way; who takes longer hangs */
 static const int64_t try_for = 600 * CLOCK_SECOND, pause_most = 30 * CLOCK_SECOND;
 
 /* --- starting it */
