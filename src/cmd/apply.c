@@ -46,8 +46,8 @@ const struct cmd cmd_apply = {
     .summary = "make the nodes what the mesh file says, under a guard",
     .description = "Shows the plan, asks, and carries it out on all nodes at once. No interface is restarted: rows that do not change keep their sessions.\n\n"
                    "Each node first writes down its old state and starts a guard, a process that puts the old state back unless it is told in time that all is well "
-                   "(--confirm-within). Then it gets what is new, both ends of each new link ping each other, and, when all have succeeded over a fresh SSH "
-                   "connection, the old is removed and the files are written that bring it up at boot. If anything fails everything is put back, and the report says what was "
+                   "(--confirm-within). Then all get what is new; when all have it, what is old is removed, both ends of each new link ping each other, and the deck logs in once more. When "
+                   "that has succeeded everywhere, the files are written that bring it up at boot, and the guards end. If anything fails everything is put back, and the report says what was "
                    "seen where.\n\n"
                    "^C puts everything back. A second ^C leaves that to the guards, as does a lost connection or the end of this program.\n\n"
                    "A node that cannot be reached stays pending: the next apply brings it up to date. Applied twice, the second finds nothing to do.",

@@ -7,7 +7,15 @@ const struct cmd *const cmd_table[] = {
     &cmd_tui,
     &cmd_status,
     &cmd_doctor,
+    &cmd_init,
     &cmd_adopt,
+    &cmd_add,
+    &cmd_remove,
+    &cmd_set,
+    &cmd_plan,
+    &cmd_apply,
+    &cmd_rotate,
+    &cmd_export,
     &cmd_import,
     &cmd_exec,
     &cmd_ssh,
@@ -27,5 +35,5 @@ const struct cmd *const cmd_table[] = {
 };
 
 const char *const cmd_planned[] = {
-    "init", "add", "remove", "set", "plan", "apply", "rotate", "fix", "export", "invite", "join", NULL,
+    "fix", "invite", "join", NULL,
 };
