@@ -1,6 +1,7 @@
 /* An interface made, of the kernel or of an engine, and taken away; and whether its port is free. */
 #include <errno.h>
 #include <netlink/netlink.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -81,9 +82,13 @@ static int try_port(int family, uint16_t port)
     return code;
 }
 
+/* An engine whose link has gone a moment ago may still hold it. */
 int state_port_is_free(const char *name, uint16_t port, struct err *err)
 {
-    if (!try_port(AF_INET, port) && !try_port(AF_INET6, port))
-        return 0;
+    for (int i = 0; i < 50; i++) {
+        if (!try_port(AF_INET, port) && !try_port(AF_INET6, port))
+            return 0;
+        poll(NULL, 0, 20);
+    }
     return err_set(err, "%s: the UDP port %u is taken by another program or interface (ss -ulpn tells which); choose another ListenPort", name, port);
 }

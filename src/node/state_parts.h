@@ -50,6 +50,11 @@ void state_change_find(const struct state *from, const struct state *to, const s
 bool state_change_is_empty(const struct up_set *set);
 void state_change_free(struct state_change *change);
 
+/* --- state_reach.c */
+
+enum { STATE_REACH_STEPS = 13 };
+int state_reach_some(const struct state *from, const struct state *to, size_t steps, struct err *err); /* only the first STEPS: a change broken off. For tests */
+
 /* --- state_names.c */
 
 /* The endpoints of STATE's rows, owned by the caller; names are looked up, all within some seconds. 0, or -1 with err that names the first that has no address. */

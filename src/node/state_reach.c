@@ -201,17 +201,17 @@ static int stop_forwarding(struct work *work)
 
 /* --- all of it */
 
-static int (*const steps[])(struct work *work) = {check_port,     make_link,        configure,   add_addresses, set_mtu,        set_up,
+static int (*const steps[STATE_REACH_STEPS])(struct work *work) = {check_port,     make_link,        configure,   add_addresses, set_mtu,        set_up,
                                                   add_routes,     start_forwarding, remove_routes, remove_addresses, remove_rows, set_down,
                                                   stop_forwarding};
 
-static int change_interface(struct work *work)
+static int change_interface(struct work *work, size_t count)
 {
     int result = state_endpoints(work->to, &work->endpoints, work->err);
     if (result)
         return result;
     state_change_find(work->from, work->to, work->endpoints, &work->change);
-    for (size_t i = 0; i < COUNT_OF(steps) && !result; i++)
+    for (size_t i = 0; i < STATE_REACH_STEPS && i < count && !result; i++)
         result = steps[i](work);
     state_change_free(&work->change);
     free(work->endpoints);
@@ -227,12 +227,17 @@ static int take_away(struct work *work)
     return result ? result : stop_forwarding(work);
 }
 
-int state_reach(const struct state *from, const struct state *to, struct err *err)
+int state_reach_some(const struct state *from, const struct state *to, size_t count, struct err *err)
 {
     struct work work = {.from = from, .to = to, .err = err, .socket = up_netlink_open(err)};
     if (!work.socket)
         return -1;
-    int result = to->exists ? change_interface(&work) : take_away(&work);
+    int result = to->exists ? change_interface(&work, count) : take_away(&work);
     nl_socket_free(work.socket);
     return result;
+}
+
+int state_reach(const struct state *from, const struct state *to, struct err *err)
+{
+    return state_reach_some(from, to, STATE_REACH_STEPS, err);
 }

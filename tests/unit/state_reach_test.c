@@ -49,7 +49,7 @@ static pid_t other_side;
 
 static int make_world(void)
 {
-    if (unshare(CLONE_NEWNS | CLONE_NEWNET) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("tmpfs", "/run", "tmpfs", 0, NULL) ||
+    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("proc", "/proc", "proc", 0, NULL) || mount("tmpfs", "/run", "tmpfs", 0, NULL) ||
         mount("tmpfs", "/tmp", "tmpfs", 0, NULL) || access("/dev/net/tun", R_OK | W_OK) || system("command -v ip ping nsenter > /dev/null"))
         return 77;
     other_side = fork();
@@ -86,6 +86,15 @@ static int make_other(const char *engine)
     return shell("nsenter -t %d -n sh -c 'ip address add 10.9.0.2/24 dev wgb && ip link set wgb up'", (int)other_side);
 }
 
+static int differ(const struct state *is, const struct state *should)
+{
+    struct buf first = BUF_EMPTY, second = BUF_EMPTY;
+    state_write(is, &first);
+    state_write(should, &second);
+    fprintf(stderr, "%s\nshould be\n%s\n", buf_text(&first), buf_text(&second));
+    return 1;
+}
+
 /* --- operations */
 
 static struct plan_operation row_of(const struct key *key, const struct prefix *allowed, const char *endpoint)
@@ -107,10 +116,7 @@ static int change(const char *name, const struct plan_operation *operations, siz
     int result = state_reach(&now, &to, &err);
     if (!result && !state_read(name, &then, &err)) {
         if (!state_equal(&then, &to)) {
-            struct buf is = BUF_EMPTY, should = BUF_EMPTY;
-            state_write(&then, &is);
-            state_write(&to, &should);
-            fprintf(stderr, "%s\nshould be\n%s\n", buf_text(&is), buf_text(&should));
+            differ(&then, &to);
             result = err_set(&err, "not reached");
         }
         state_free(&then);
@@ -193,7 +199,7 @@ static int try_sessions(const char *engine)
     CHECK(state_read("wga", &nothing, &err) == 0 && !nothing.exists);
     CHECK(make_other(engine) == 0);
     CHECK(make_interface() == 0);
-    CHECK(shell("ping -q -c 3 -i 0.2 -W 2 10.9.0.2 > /dev/null") == 0);
+    CHECK(shell("ping -q -c 1 -i 0.2 -w 12 10.9.0.2 > /dev/null") == 0);
     int64_t handshake = handshake_of("wga", &public_b);
     CHECK(handshake > 0);
     CHECK(state_read("wga", &old, &err) == 0);
@@ -225,68 +231,100 @@ static int try_sessions(const char *engine)
     state_free(&now);
     state_free(&old);
     state_free(&nothing);
-    kill(other_side, SIGKILL);
     return 0;
 }
 
-/* A process that brings about a change is killed at some time of it; the state that was is put back by another. */
-static int try_killed(const char *engine)
+/* A change that stops behind any of its steps, as if it was killed there; the state that was is put back from what runs then. */
+static int try_broken_off(const char *engine)
 {
-    struct state nothing, old, now, to;
-    size_t at;
+    struct state nothing, old, now, to, staged;
+    struct prefix allowed = prefix_of("10.9.7.0/24"), other = prefix_of("10.9.0.2/32");
+    size_t at, different = 0;
     use_engine(engine);
     int result = make_world();
     if (result)
         return result;
+    const struct state_keys keys = {.private_key = key_b};
+    const struct plan_operation operations[] = {
+        {.kind = PLAN_INTERFACE, .running = true, .engine = ENGINE_CHOICE_EMBEDDED},
+        {.kind = PLAN_PRIVATE_KEY, .running = true},
+        {.kind = PLAN_LISTEN_PORT, .running = true, .number = 51833},
+        {.kind = PLAN_MTU, .running = true, .number = 1300},
+        {.kind = PLAN_ADDRESS, .running = true, .prefix = prefix_of("10.9.0.3/16")},
+        {.kind = PLAN_ADDRESS, .running = true, .prefix = prefix_of("fd09::1/64")},
+        {.kind = PLAN_FORWARDING, .running = true, .prefix.address.family = AF_INET6},
+        row_of(&public_a, &other, "192.0.2.2:7"),
+        row_of(&public_b, &allowed, "192.0.2.2:8"),
+        {.kind = PLAN_ROUTE, .running = true, .prefix = prefix_of("10.77.0.0/16")},
+        {.kind = PLAN_ADDRESS_REMOVE, .running = true, .prefix = prefix_of("10.9.0.1/24")},
+        {.kind = PLAN_ROW_REMOVE, .running = true, .key = public_b},
+    };
     CHECK(state_read("wga", &nothing, &err) == 0);
-    for (int i = 0; i < 40; i++) {
+    for (size_t i = 0; i <= 2 * STATE_REACH_STEPS + 1; i++) {
         bool from_nothing = i % 2;
         if (!from_nothing)
             CHECK(make_interface() == 0);
         CHECK(state_read("wga", &old, &err) == 0);
-        struct prefix allowed = prefix_of("10.9.7.0/24"), other = prefix_of("10.9.0.2/32");
-        const struct state_keys keys = {.private_key = key_b};
-        const struct plan_operation operations[] = {
-            {.kind = PLAN_INTERFACE, .running = true, .engine = ENGINE_CHOICE_EMBEDDED},
-            {.kind = PLAN_PRIVATE_KEY, .running = true},
-            {.kind = PLAN_LISTEN_PORT, .running = true, .number = 51833},
-            {.kind = PLAN_MTU, .running = true, .number = 1300},
-            {.kind = PLAN_ADDRESS, .running = true, .prefix = prefix_of("10.9.0.3/16")},
-            row_of(&public_a, &other, "192.0.2.2:7"),
-            row_of(&public_b, &allowed, "192.0.2.2:8"),
-            {.kind = PLAN_ROUTE, .running = true, .prefix = prefix_of("10.77.0.0/16")},
-            {.kind = PLAN_ADDRESS_REMOVE, .running = true, .prefix = prefix_of("10.9.0.1/24")},
-            {.kind = PLAN_ROW_REMOVE, .running = true, .key = public_b},
-        };
-        struct state staged;
         CHECK(state_after(&old, operations, COUNT_OF(operations), STATE_STAGE, &keys, &staged, &at, &err) == 0);
         CHECK(state_after(&staged, operations, COUNT_OF(operations), STATE_FINISH, &keys, &to, &at, &err) == 0);
-        pid_t child = fork();
-        if (child == 0)
-            _exit(state_reach(&old, &to, &err) ? 1 : 0);
-        usleep((useconds_t)(i * i * (from_nothing ? 40 : 8)));
-        kill(child, SIGKILL);
-        waitpid(child, NULL, 0);
-        if (from_nothing)
-            usleep(30000); /* an engine that was being started may still come */
-        result = state_read("wga", &now, &err);
-        CHECK(result == 0 || result == -2);
+        CHECK(state_reach_some(&old, &to, i / 2, &err) == 0);
+        CHECK(state_read("wga", &now, &err) == 0);
+        different += !state_equal(&now, &old) && !state_equal(&now, &to);
+        CHECK(i / 2 < STATE_REACH_STEPS || state_equal(&now, &to));
         CHECK(state_reach(&now, &old, &err) == 0);
         state_free(&now);
         CHECK(state_read("wga", &now, &err) == 0);
         if (!state_equal(&now, &old)) {
-            fprintf(stderr, "kill %d: not as it was\n", i);
-            return 1;
+            fprintf(stderr, "behind step %zu: not as it was\n", i / 2);
+            return differ(&now, &old);
         }
-        if (now.exists)
-            CHECK(state_reach(&now, &nothing, &err) == 0);
+        CHECK(state_reach(&now, &nothing, &err) == 0);
         state_free(&now);
         state_free(&old);
         state_free(&to);
         state_free(&staged);
     }
+    CHECK(different > 10);
     state_free(&nothing);
-    kill(other_side, SIGKILL);
+    return 0;
+}
+
+/* The same, killed by the clock: also inside a step, and while an engine is being started. */
+static int try_killed(const char *engine)
+{
+    struct state nothing, now, to;
+    struct prefix allowed = prefix_of("10.9.7.0/24");
+    const struct state_keys keys = {.private_key = key_a};
+    size_t at;
+    use_engine(engine);
+    int result = make_world();
+    if (result)
+        return result;
+    const struct plan_operation operations[] = {{.kind = PLAN_INTERFACE, .running = true, .engine = ENGINE_CHOICE_EMBEDDED},
+                                                {.kind = PLAN_ADDRESS, .running = true, .prefix = prefix_of("10.9.0.3/16")},
+                                                row_of(&public_b, &allowed, "192.0.2.2:8")};
+    CHECK(state_read("wga", &nothing, &err) == 0);
+    CHECK(state_after(&nothing, operations, COUNT_OF(operations), STATE_STAGE, &keys, &to, &at, &err) == 0);
+    for (unsigned i = 0; i < 20; i++) {
+        pid_t child = fork();
+        if (child == 0)
+            _exit(state_reach(&nothing, &to, &err) ? 1 : 0);
+        usleep(i * 1000);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        usleep(50000); /* an engine that was being started may still come */
+        result = state_read("wga", &now, &err);
+        CHECK(result == 0 || result == -2);
+        CHECK(state_reach(&now, i % 2 ? &nothing : &to, &err) == 0);
+        state_free(&now);
+        CHECK(state_read("wga", &now, &err) == 0);
+        if (!state_equal(&now, i % 2 ? &nothing : &to))
+            return differ(&now, i % 2 ? &nothing : &to);
+        CHECK(state_reach(&now, &nothing, &err) == 0);
+        state_free(&now);
+    }
+    state_free(&nothing);
+    state_free(&to);
     return 0;
 }
 
@@ -327,7 +365,6 @@ static int try_engine_apart(const char *engine)
     CHECK(shell("ip link add wgx type dummy 2>/dev/null || ip tuntap add wgx mode tun") == 0);
     struct state none;
     CHECK(state_read("wgx", &none, &err) == -1 && strstr(err.text, "no WireGuard"));
-    kill(other_side, SIGKILL);
     return 0;
 }
 
@@ -335,16 +372,26 @@ static int try_engine_apart(const char *engine)
 
 static char own_engine[256];
 
+/* All that is started ends with the namespace of processes. */
+static int run_in_namespaces(int (*run)(const char *engine), const char *engine)
+{
+    int status = 0;
+    if (unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET))
+        return 77;
+    pid_t first = fork();
+    if (first == 0)
+        _exit(run(engine));
+    return waitpid(first, &status, 0) == first && WIFEXITED(status) ? WEXITSTATUS(status) : 99;
+}
+
 static void try_with(int (*run)(const char *engine), const char *engine)
 {
     int status = 0;
     if (!*engine || shell("command -v %s > /dev/null", engine) || geteuid() != 0)
         skip();
     pid_t child = fork();
-    if (child == 0) {
-        setpgid(0, 0);
-        _exit(run(engine));
-    }
+    if (child == 0)
+        _exit(run_in_namespaces(run, engine));
     assert_int_equal(waitpid(child, &status, 0), child);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
         skip();
@@ -373,6 +420,18 @@ static void test_killed_own(void **state)
 {
     (void)state;
     try_with(try_killed, own_engine);
+}
+
+static void test_broken_off_wireguard_go(void **state)
+{
+    (void)state;
+    try_with(try_broken_off, "wireguard-go");
+}
+
+static void test_broken_off_own(void **state)
+{
+    (void)state;
+    try_with(try_broken_off, own_engine);
 }
 
 static void test_apart_wireguard_go(void **state)
@@ -425,7 +484,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sessions_wireguard_go), cmocka_unit_test(test_sessions_own), cmocka_unit_test(test_killed_wireguard_go),
-        cmocka_unit_test(test_killed_own),            cmocka_unit_test(test_apart_wireguard_go), cmocka_unit_test(test_apart_own),
+        cmocka_unit_test(test_killed_own),            cmocka_unit_test(test_broken_off_wireguard_go), cmocka_unit_test(test_broken_off_own), cmocka_unit_test(test_apart_wireguard_go), cmocka_unit_test(test_apart_own),
     };
     return cmocka_run_group_tests(tests, find_engine, forget_engine);
 }
