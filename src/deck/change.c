@@ -182,8 +182,8 @@ static bool is_guarded(const struct change_actor *actor)
 static void begin_phase(struct change *change, enum change_phase phase)
 {
     static void (*const steps[])(struct change *change) = {
-        [CHANGE_LOCKING] = change_lock, [CHANGE_KEYS] = change_make_preshared, [CHANGE_STAGING] = change_stage, [CHANGE_FINISHING] = change_finish,
-        [CHANGE_VERIFYING] = change_verify, [CHANGE_CONFIRMING] = change_confirm, [CHANGE_REVERTING] = change_revert, [CHANGE_DONE] = NULL,
+        [CHANGE_LOCKING] = change_step_lock, [CHANGE_KEYS] = change_make_preshared, [CHANGE_STAGING] = change_step_stage, [CHANGE_FINISHING] = change_step_finish,
+        [CHANGE_VERIFYING] = change_verify, [CHANGE_CONFIRMING] = change_step_confirm, [CHANGE_REVERTING] = change_step_revert, [CHANGE_DONE] = NULL,
     };
     enter(change, phase);
     steps[phase](change);

@@ -86,12 +86,12 @@ void change_end(struct change *change, enum change_result result);
 void change_close_actors(struct change *change);               /* all helpers and fresh sessions */
 
 /* change_steps.c: each asks all that take part, and counts what it waits for */
-void change_lock(struct change *change);
+void change_step_lock(struct change *change);
 void change_make_preshared(struct change *change);
-void change_stage(struct change *change);
-void change_finish(struct change *change);
-void change_confirm(struct change *change);
-void change_revert(struct change *change);
+void change_step_stage(struct change *change);
+void change_step_finish(struct change *change);
+void change_step_confirm(struct change *change);
+void change_step_revert(struct change *change);
 
 /* change_keys.c */
 bool change_learn_keys(struct change *change);                 /* into operations and the mesh file; false: failed, said */

@@ -91,7 +91,7 @@ static void on_begun(void *context, const cJSON *answer, const char *why, const 
     change_answered(actor->change);
 }
 
-void change_lock(struct change *change)
+void change_step_lock(struct change *change)
 {
     for (size_t i = 0; i < change->mesh->node_count; i++) {
         struct change_actor *actor = &change->actors[i];
@@ -224,7 +224,7 @@ static void add_sealed(const struct change *change, size_t to, struct json *json
     json_list_end(json);
 }
 
-void change_stage(struct change *change)
+void change_step_stage(struct change *change)
 {
     const struct plan *plan = change_working_plan(change);
     for (size_t i = 0; i < change->mesh->node_count; i++) {
@@ -264,7 +264,7 @@ static void on_finished(void *context, const cJSON *answer, const char *why, con
     change_answered(actor->change);
 }
 
-void change_finish(struct change *change)
+void change_step_finish(struct change *change)
 {
     for (size_t i = 0; i < change->mesh->node_count; i++) {
         struct change_actor *actor = &change->actors[i];
@@ -333,7 +333,7 @@ static void on_confirmed(void *context, const cJSON *answer, const char *why, co
     change_answered(actor->change);
 }
 
-void change_confirm(struct change *change)
+void change_step_confirm(struct change *change)
 {
     for (size_t i = 0; i < change->mesh->node_count; i++)
         if (takes_part(&change->actors[i])) {
@@ -382,7 +382,7 @@ static void on_reverted(void *context, const cJSON *answer, const char *why, con
     change_answered(actor->change);
 }
 
-void change_revert(struct change *change)
+void change_step_revert(struct change *change)
 {
     for (size_t i = 0; i < change->mesh->node_count; i++) {
         struct change_actor *actor = &change->actors[i];
