@@ -4,8 +4,8 @@
 
 #include "carry_out.h"
 #include "commands.h"
-#include "endpoint_guess.h"
 #include "gather.h"
+#include "wgdeck/endpoint_guess.h"
 #include "wgdeck/log.h"
 #include "wgdeck/mem.h"
 #include "wgdeck/text.h"

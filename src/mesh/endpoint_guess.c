@@ -1,5 +1,5 @@
 /* Where the other nodes can send UDP for a host. Only addresses that it has, or by which SSH came: nothing is asked of third parties. */
-#include "endpoint_guess.h"
+#include "wgdeck/endpoint_guess.h"
 
 #include <string.h>
 
@@ -71,7 +71,7 @@ char *endpoint_guess(const struct mesh *mesh, const struct observation *seen, ui
     }
     if (has_dialled)
         address_text(&dialled, text);
-    *why = mem_format("%s%s%sit shows no public address: taken to be behind NAT, it opens its links itself; --endpoint HOST says otherwise", has_dialled ? "SSH dials " : "",
+    *why = mem_format("%s%s%sit shows no public address: taken to be behind NAT, it opens its links itself", has_dialled ? "SSH dials " : "",
                       has_dialled ? text : "", has_dialled ? ", which is not its own; " : "");
     return NULL;
 }

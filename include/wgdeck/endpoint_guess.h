@@ -1,6 +1,6 @@
-/* Where the other nodes can send UDP for a host, from what it shows of itself. */
-#ifndef WGDECK_CMD_ENDPOINT_GUESS_H
-#define WGDECK_CMD_ENDPOINT_GUESS_H
+/* Where the other nodes can send UDP for a host, from what it shows of itself. Pure. */
+#ifndef WGDECK_ENDPOINT_GUESS_H
+#define WGDECK_ENDPOINT_GUESS_H
 
 #include "wgdeck/mesh.h"
 #include "wgdeck/observed.h"
