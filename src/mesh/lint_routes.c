@@ -24,19 +24,27 @@ static const char *who_has(const char *device)
     return is_docker(device) ? ", Docker's," : "";
 }
 
-/* What NODE sends into the tunnel by rows, or would have on its interface: the narrowest of these that overlaps PREFIX. ROW: of which node the row is (NONE: the
- * interface's own network). */
+/* A prefix that NODE would send into the tunnel. */
 struct way {
     struct prefix prefix;
-    size_t row;
+    size_t row;  /* of which node the row is; NONE: it is the interface's own network */
     bool found;
+    bool around; /* it covers the whole of what was asked for; else a part of that only */
 };
 
-static void widen_way(struct way *way, const struct prefix *mine, const struct prefix *prefix, size_t row)
+/* Of those around what is asked for the narrowest, which the kernel takes; of those inside it the widest. Around is the closer meeting. */
+static bool is_closer(const struct way *way, const struct prefix *mine, bool around)
 {
-    if (!prefix_overlaps(mine, prefix) || (way->found && way->prefix.length >= mine->length))
-        return;
-    *way = (struct way){prefix_network(mine), row, true};
+    if (!way->found || way->around != around)
+        return !way->found || around;
+    return around ? mine->length > way->prefix.length : mine->length < way->prefix.length;
+}
+
+static void meet(struct way *way, const struct prefix *mine, const struct prefix *prefix, size_t row)
+{
+    bool around = prefix_covers(mine, prefix);
+    if ((around || prefix_covers(prefix, mine)) && is_closer(way, mine, around))
+        *way = (struct way){prefix_network(mine), row, true, around};
 }
 
 static struct way way_for(const struct lint_context *context, size_t node, const struct prefix *prefix)
@@ -44,10 +52,10 @@ static struct way way_for(const struct lint_context *context, size_t node, const
     const struct desired_node *desired = &context->desired->nodes[node];
     struct way way = {.row = NONE};
     for (size_t i = 0; i < desired->address_count; i++)
-        widen_way(&way, &desired->addresses[i], prefix, NONE);
+        meet(&way, &desired->addresses[i], prefix, NONE);
     for (size_t r = 0; r < desired->row_count; r++)
         for (size_t k = 0; k < desired->rows[r].allowed_count; k++)
-            widen_way(&way, &desired->rows[r].allowed[k], prefix, desired->rows[r].peer);
+            meet(&way, &desired->rows[r].allowed[k], prefix, desired->rows[r].peer);
     return way;
 }
 
@@ -161,7 +169,7 @@ static enum clash clash_of(const struct lint_context *context, size_t node, cons
     *way = way_for(context, node, &route->to);
     if (!way->found)
         return CLASH_NONE;
-    if (route->to.length < way->prefix.length)
+    if (!way->around)
         return route->device[0] ? CLASH_TAKEN : CLASH_NONE; /* a blackhole for what is not used is good practice */
     return route->to.length == way->prefix.length || used_within(context, &route->to) != NONE ? CLASH_TAKES : CLASH_FREE;
 }
