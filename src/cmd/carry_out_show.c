@@ -170,7 +170,7 @@ static void draw_screen(struct carry_out_show *show, const struct change *change
 static void tell_node(struct carry_out_show *show, size_t index, const struct change_node *node)
 {
     if (node->failed && !show->failed[index])
-        log_error("%s: %s", show->names[index], node->text ? node->text : "failed");
+        log_verbose("%s: %s", show->names[index], node->text ? node->text : "failed"); /* the report says it to all */
     else if (node->phase != show->told[index] && node->phase != CHANGE_LOOKING && node->operations)
         log_verbose("%s: %s (%zu of %zu operations, %zu of %zu links)", show->names[index], change_phase_text(node->phase), node->done,
                     node->operations, node->verified, node->links);
