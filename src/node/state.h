@@ -59,7 +59,7 @@ bool state_equal(const struct state *a, const struct state *b); /* in what state
 void state_write(const struct state *state, struct buf *text);
 int state_parse(const char *bytes, size_t length, struct state *state, struct err *err);
 
-/* The saved file after OPERATIONS (those with .saved) and FILE. OLD: the bytes of the file, NULL when there is none: then it is made from AFTER. Comments, order, unknown keys, hooks and rows that no operation
+/* The saved file after OPERATIONS (those with .saved) and FILE. AFTER: what runs when all are done. OLD: the bytes of the file, NULL when there is none: then it is made from AFTER. Comments, order, unknown keys, hooks and rows that no operation
  * names stay byte for byte. A new row gets a comment with its name above it; keys come from KEYS and AFTER's secrets (private key too, when the file has none or another one). 0, or -1 with
  * err (a file that cannot be read as wg-quick's is never rewritten). TEXT holds secrets: buf_wipe. */
 int state_file(const char *path, const char *old, size_t old_length, const struct state *after, const struct plan_operation *operations, size_t count, const struct state_keys *keys, struct buf *text,

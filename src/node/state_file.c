@@ -88,19 +88,23 @@ static int set_model_preshared(struct work *work, const struct plan_operation *o
     return 0;
 }
 
+static void set_model_endpoint(struct work *work, const struct plan_operation *operation)
+{
+    struct endpoint endpoint = {0};
+    bool is_name = operation->endpoint && endpoint_parse(operation->endpoint, &endpoint);
+    model_row(work, &operation->key)->endpoint = endpoint;
+    state_row_set_host(&work->model, &operation->key, is_name ? operation->endpoint : NULL);
+}
+
 static int do_row(struct work *work, const struct plan_operation *operation)
 {
     struct device_peer *row = model_row(work, &operation->key);
-    struct endpoint endpoint = {0};
     if (operation->set_allowed)
         set_model_allowed(row, operation->allowed, operation->allowed_count);
     if (operation->set_keepalive)
         row->keepalive = operation->keepalive;
-    if (operation->set_endpoint) {
-        bool is_name = operation->endpoint && endpoint_parse(operation->endpoint, &endpoint);
-        row->endpoint = endpoint;
-        state_row_set_host(&work->model, &operation->key, is_name ? operation->endpoint : NULL);
-    }
+    if (operation->set_endpoint)
+        set_model_endpoint(work, operation);
     return set_model_preshared(work, operation);
 }
 
@@ -534,6 +538,22 @@ static int make_all(struct work *work, const struct plan_operation *operations, 
     return result;
 }
 
+/* AFTER has all that runs; what is only of the file is added: an endpoint is saved as it was asked for, not as it roams. */
+static int begin_model(struct work *work, const struct plan_operation *operations, size_t count)
+{
+    int result = 0;
+    state_copy(&work->model, work->after);
+    for (size_t i = 0; i < count && !result; i++) {
+        const struct plan_operation *operation = &operations[i];
+        bool is_there = operation->kind == PLAN_ROW && state_row(&work->model, &operation->key);
+        if (operation->saved && !operation->running)
+            result = do_operation(work, operation);
+        else if (operation->saved && is_there && operation->set_endpoint)
+            set_model_endpoint(work, operation);
+    }
+    return result;
+}
+
 /* --- both */
 
 /* What moves while it grows leaves keys behind. */
@@ -603,10 +623,7 @@ int state_file(const char *path, const char *old, size_t old_length, const struc
         if (!result)
             result = edit_all(&work, operations, count);
     } else {
-        state_copy(&work.model, after);
-        for (size_t i = 0; i < count && !result; i++)
-            if (operations[i].saved)
-                result = do_operation(&work, &operations[i]);
+        result = begin_model(&work, operations, count);
         reserve_added(&work);
         if (!result)
             result = make_all(&work, operations, count);

@@ -199,6 +199,44 @@ static void test_from_nothing(void **unused)
     }
 }
 
+/* AFTER has what operations did to what runs already: they are not done to it twice. An endpoint is saved as it was asked for. */
+static void test_from_nothing_after_operations(void **unused)
+{
+    struct state after = {.name = "wg0", .exists = true, .up = true};
+    struct key a = key_of(KEY_A), b = key_of(KEY_B), private_key = key_of(PRIVATE);
+    struct plan_operation operations[] = {
+        {.kind = PLAN_INTERFACE, .running = true, .saved = true},
+        {.kind = PLAN_ROW, .running = true, .saved = true, .key = a, .name = ADDRESS("db"), .is_new = true, .set_allowed = true, .set_endpoint = true, .endpoint_saved_only = true,
+         .endpoint = ADDRESS("db.example.org:51820")},
+        {.kind = PLAN_ROW_MOVE, .running = true, .saved = true, .key = a, .other_key = b},
+        {.kind = PLAN_ROW_REMOVE, .running = true, .saved = true, .key = b},
+    };
+    struct buf text = BUF_EMPTY;
+    struct err err = {{0}};
+    (void)unused;
+    state_set_private(&after, &private_key);
+    struct device_peer *row = state_row_make(&after, &a);
+    row->allowed = mem_alloc(1, sizeof *row->allowed);
+    assert_int_equal(prefix_parse("10.0.0.1/32", &row->allowed[row->allowed_count++]), 0);
+    assert_int_equal(endpoint_parse("192.0.2.77:4711", &row->endpoint), 0);
+    after.mtu = 1420;
+    assert_int_equal(state_file("wg0.conf", NULL, 0, &after, operations, COUNT_OF(operations), NULL, &text, &err), 0);
+    assert_string_equal(buf_text(&text), "# Kept by wgdeck: it changes only the lines that must differ. Comments, hooks and other lines stay.\n[Interface]\nPrivateKey = " PRIVATE
+                                         "\n\n# db\n[Peer]\nPublicKey = " KEY_A "\nAllowedIPs = 10.0.0.1/32\nEndpoint = db.example.org:51820\n");
+    buf_wipe(&text);
+    /* a tunnel that is not the node's way out must not become it at the next boot */
+    assert_int_equal(prefix_parse("0.0.0.0/0", &row->allowed[0]), 0);
+    after.routes = mem_alloc(1, sizeof *after.routes);
+    after.routes[after.route_count++] = (struct state_route){.table = TABLE_MAIN};
+    assert_int_equal(prefix_parse("10.9.0.0/16", &after.routes[0].to), 0);
+    assert_int_equal(state_file("wg0.conf", NULL, 0, &after, operations, 0, NULL, &text, &err), 0);
+    assert_non_null(strstr(buf_text(&text), "\nTable = off\n"));
+    assert_non_null(strstr(buf_text(&text), "\nPostUp = ip -4 route replace 10.9.0.0/16 dev %i table 254 metric 0\n"));
+    assert_strips(&text);
+    buf_wipe(&text);
+    state_free(&after);
+}
+
 /* Rows that no operation names stay byte for byte, whatever is done to others. */
 static void test_others_stay(void **unused)
 {
@@ -244,6 +282,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_from_nothing),
+        cmocka_unit_test(test_from_nothing_after_operations),
         cmocka_unit_test(test_others_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
