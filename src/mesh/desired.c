@@ -63,12 +63,21 @@ static void note_family(struct desired_node *desired, const struct prefix *prefi
     }
 }
 
+/* Only the first in the file carries the RelayNetwork (topology.c). */
+static bool is_relay(const struct mesh *mesh, const struct mesh_node *node)
+{
+    for (const struct mesh_node *earlier = mesh->nodes; earlier < node; earlier++)
+        if (earlier->role == ROLE_RELAY)
+            return false;
+    return node->role == ROLE_RELAY;
+}
+
 /* What others reach through a node, that node must forward: packets between its rows, or from a row to the network behind it. */
 static void find_forwarding(const struct mesh *mesh, const struct mesh_node *node, struct desired_node *desired)
 {
     if ((mesh->topology == TOPOLOGY_HUB && node->role == ROLE_HUB) || (mesh->topology == TOPOLOGY_GROUPS && node->role == ROLE_GATEWAY))
         note_family(desired, mesh->networks, mesh->network_count);
-    if (node->role == ROLE_RELAY)
+    if (is_relay(mesh, node))
         note_family(desired, mesh->relay_networks, mesh->relay_network_count);
     note_family(desired, node->allowed, node->allowed_count);
 }

@@ -373,6 +373,8 @@ static void warn_idle_roles(const struct mesh_reading *reading)
             mesh_warn(reading, line_of(reading, i, "Role"), "Role = hub has no effect without Topology = hub in [Mesh]");
         if (mesh->nodes[i].role == ROLE_GATEWAY && mesh->topology != TOPOLOGY_GROUPS)
             mesh_warn(reading, line_of(reading, i, "Role"), "Role = gateway has no effect without Topology = groups in [Mesh]");
+        if (mesh->nodes[i].role == ROLE_RELAY && !mesh->relay_network_count)
+            mesh_warn(reading, line_of(reading, i, "Role"), "Role = relay has no effect without RelayNetwork in [Mesh]");
     }
 }
 

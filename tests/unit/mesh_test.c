@@ -267,6 +267,7 @@ static void test_warns(void **state)
         {"[Mesh]\nNetwork = 10.44.0.1/24\n", "mesh.conf:2: 10.44.0.1/24 has bits behind its length: taken as 10.44.0.0/24\n"},
         {MESH NODE_A "Role = hub\n", "mesh.conf:5: Role = hub has no effect without Topology = hub in [Mesh]\n"},
         {MESH NODE_A "Role = gateway\n", "mesh.conf:5: Role = gateway has no effect without Topology = groups in [Mesh]\n"},
+        {MESH NODE_A "Role = relay\n", "mesh.conf:5: Role = relay has no effect without RelayNetwork in [Mesh]\n"},
         {MESH "Topology = hub\n" NODE_A "Role = hub\n", "mesh.conf:4: the hub a has no Endpoint: the other nodes cannot find it\n"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
