@@ -268,9 +268,13 @@ static void show_plan(const struct carry_out *wanted, const struct plan *plan)
         struct json json = json_begin(&text);
         plan_to_json(plan, &json);
         buf_add_char(&text, '\n');
+    } else if (wanted->intro) { /* a rotation: its plans are made node by node, and what else is open stays so */
+        buf_add_format(&text, "%s\n", wanted->intro);
+        for (size_t i = 0; i < plan->lint.count; i++)
+            buf_add_format(&text, "%s: %s\n", plan->lint.findings[i].error ? "error" : "warning", plan->lint.findings[i].text);
+        if (!plan_is_empty(plan))
+            buf_add_text(&text, "The mesh differs from its file besides, which is left alone (wgdeck plan).\n");
     } else if (!wanted->json) {
-        if (wanted->intro)
-            buf_add_format(&text, "%s\n", wanted->intro);
         if (plan->node_count)
             plan_to_text(plan, !wanted->all, &text);
         else

@@ -15,7 +15,7 @@ struct carry_out {
     bool json;                     /* the plan, or the report, as JSON on standard output */
     bool all;                      /* say of each node what many have in common */
     const char *question;          /* "Apply?" */
-    const char *intro;             /* a line above the plan; NULL */
+    const char *intro;             /* instead of the plan, which is one of many: what will be done; NULL */
     char *events;                  /* owned; carry_out_free */
 
     /* Filled by carry_out_run. */

@@ -242,7 +242,7 @@ void change_verify(struct change *change)
         if (!actor->verifier)
             continue;
         struct json json = json_begin(&members);
-        json_text(&json, "op", "verify");
+        json_text(&json, "op", leaves(change, i) ? "hello" : "verify"); /* one that leaves has no interface any more: only the way in is tried */
         json_text(&json, "interface", change->mesh->nodes[i].interface);
         json_unsigned(&json, "within", VERIFY_WITHIN);
         json_list(&json, "links");
