@@ -260,6 +260,11 @@ static bool leave_earlier(struct server *server, const cJSON *request)
     struct change_session *earlier = *server_change(server);
     if (!earlier)
         return true;
+    /* Confirmed or put back over another channel, and the guard's end is not noticed yet. */
+    if (earlier->guard >= 0 && !change_journal_is_there(earlier->name, earlier->id)) {
+        change_wait_end(earlier, "the change has ended");
+        (void)change_session_unguarded(earlier);
+    }
     if (earlier->guard >= 0) {
         refuse(server, request, CHANGE_BUSY, "a change is staged over this channel: confirm or revert comes first");
         return false;

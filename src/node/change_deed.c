@@ -13,7 +13,7 @@
 #include "wgdeck/mem.h"
 
 enum { SMALL_FILE_MAX = 4096 };
-static const double turn_patience = 15; /* seconds: a guard that has the turn, and an engine that is slow */
+static const double turn_patience = 8;  /* seconds: a guard that has the turn, and an engine that is slow */
 
 const char *const change_codes[] = {
     [CHANGE_DONE] = NULL, [CHANGE_FAILED] = "failed", [CHANGE_IS_REFUSED] = "refused", [CHANGE_UNKNOWN] = "unknown-change", [CHANGE_BUSY] = "busy",

@@ -220,6 +220,25 @@ def test_confirmed():
         node.is_new()
 
 
+def test_one_after_the_other():
+    """Begun and staged over one connection, confirmed over another, again and again, as a rotation does."""
+    with Node() as node:
+        first, fresh = node.helper(), node.helper()
+        for i in range(1, 25):
+            change = f"{i:016x}"
+            first.begin(change=change)
+            first.stage([row(allowed=[f"10.9.{i}.9/32"], new=i == 1)], change=change)
+            first.ask("finish", change=change)
+            if i % 5 == 0:
+                fresh.revert(change)
+            else:
+                fresh.confirm(change)
+            allowed = node.host.rows()[NEW_KEY]["allowed"]
+            assert allowed == [f"10.9.{i - (i % 5 == 0)}.9/32"], allowed
+        assert "10.9.24.9/32" in node.host.read(CONF)
+        node.no_traces()
+
+
 @timeout(120)
 def test_not_confirmed():
     """The helper stays, and nobody confirms."""
