@@ -84,6 +84,13 @@ $(SCRIPTS): $(BUILD)/include/%_script.h: src/node/%.sh tools/script-literal
 	@mkdir -p $(@D)
 	@tools/script-literal < $< > $@.new && mv $@.new $@
 $(BUILD)/obj/node/bootstrap.o: $(SCRIPTS)
+# The units of systemd, as the program writes them on a node.
+UNITS := $(BUILD)/include/unit_texts.h
+$(UNITS): systemd/wgdeck@.service systemd/wgdeck-engine@.service
+	@mkdir -p $(@D)
+	@{ for unit in up:systemd/wgdeck@.service engine:systemd/wgdeck-engine@.service; do \
+	    printf 'static const char %s_unit[] =\n' "$${unit%%:*}"; sed -e 's/[\\"?]/\\&/g' -e 's/.*/"&\\n"/' "$${unit#*:}"; echo ';'; done; } > $@.new && mv $@.new $@
+$(BUILD)/obj/node/boot.o: $(UNITS)
 # The recording that "wgdeck replay" shows; the assembler takes it in.
 $(BUILD)/obj/deck/incident.o: share/incident.jsonl
 

@@ -1,0 +1,307 @@
+/* Are links alive, seen from this end (verify.h): echo requests by the routes that all traffic takes, and the handshakes that the engine tells of. */
+#include "verify.h"
+
+#include <errno.h>
+#include <netinet/icmp6.h>
+#include <netinet/in.h>
+#include <netinet/ip_icmp.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "wgdeck/clock.h"
+#include "wgdeck/mem.h"
+
+#define PING_PAUSE 0.2                    /* seconds between two pings of a link */
+#define HANDSHAKE_PAUSE 0.01              /* seconds until a handshake is looked for that an answer has told of */
+#define LEAD_PATIENCE (2 * CLOCK_SECOND)  /* so long the other end may take to begin: two that begin at once get into each other's way */
+#define HANDSHAKE_FRESH (180 * CLOCK_SECOND)
+static const char no_salt[] = "0000000000000000000000000000000000000000000000000000000000000000";
+
+struct echo { /* what is sent, and must come back */
+    uint64_t cookie;
+    uint32_t link;
+    uint32_t address;
+    int64_t sent;
+};
+
+struct waited {
+    struct verify_link link;
+    bool begun, answered, done;
+    unsigned pings;
+    int64_t rtt, handshake, handshake_before, pinged;
+    int error;                /* errno of the last ping that could not be sent */
+};
+
+struct verify {
+    struct ev_loop *loop;
+    char name[IFNAMSIZ];
+    const struct device_source *source;
+    struct waited *links;
+    size_t count, left;
+    uint64_t cookie;
+    uint16_t sequence;
+    int64_t began, within;
+    int sockets[2];           /* IPv4, IPv6; -1 */
+    struct ev_io readable[2];
+    struct ev_timer timer;
+    struct verify_events events;
+    void *context;
+    bool over;
+};
+
+/* --- handshakes */
+
+static bool has_interface(const struct device_source *source, const char *name)
+{
+    char **names = NULL;
+    size_t count = 0;
+    bool found = false;
+    if (source->list(&names, &count, NULL))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        found = found || !strcmp(names[i], name);
+        free(names[i]);
+    }
+    free(names);
+    return found;
+}
+
+static void read_handshakes(struct verify *verify, bool first)
+{
+    struct device device = {0};
+    if (verify->source->read(verify->name, no_salt, &device, NULL))
+        return;
+    for (size_t i = 0; i < verify->count; i++) {
+        const struct device_peer *row = device_find_peer(&device, &verify->links[i].link.key);
+        verify->links[i].handshake = row ? row->handshake : 0;
+        if (first)
+            verify->links[i].handshake_before = verify->links[i].handshake;
+    }
+    device_free(&device);
+}
+
+static bool is_fresh(const struct waited *link)
+{
+    return link->handshake > 0 && (link->handshake != link->handshake_before || clock_wall() - link->handshake < HANDSHAKE_FRESH);
+}
+
+static void look_again(struct verify *verify, double seconds)
+{
+    ev_timer_stop(verify->loop, &verify->timer);
+    ev_timer_set(&verify->timer, seconds, PING_PAUSE);
+    ev_timer_start(verify->loop, &verify->timer);
+}
+
+/* --- pings */
+
+static uint16_t checksum(const void *bytes, size_t length)
+{
+    const uint8_t *at = bytes;
+    uint32_t sum = 0;
+    for (size_t i = 0; i + 1 < length; i += 2)
+        sum += (uint32_t)(at[i] << 8 | at[i + 1]);
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return htons((uint16_t)~sum);
+}
+
+static ssize_t send_echo(struct verify *verify, const struct address *to, const struct echo *echo)
+{
+    struct { uint8_t type, code; uint16_t checksum, id, sequence; struct echo echo; } __attribute__((packed)) packet = {.id = htons((uint16_t)getpid()), .echo = *echo};
+    packet.sequence = htons(verify->sequence++);
+    if (to->family == AF_INET) {
+        struct sockaddr_in address = {.sin_family = AF_INET};
+        memcpy(&address.sin_addr, to->bytes, 4);
+        packet.type = ICMP_ECHO;
+        packet.checksum = checksum(&packet, sizeof packet);
+        return sendto(verify->sockets[0], &packet, sizeof packet, 0, (const struct sockaddr *)&address, sizeof address);
+    }
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6};
+    memcpy(&address.sin6_addr, to->bytes, 16);
+    packet.type = ICMP6_ECHO_REQUEST; /* its checksum is the kernel's business */
+    return sendto(verify->sockets[1], &packet, sizeof packet, 0, (const struct sockaddr *)&address, sizeof address);
+}
+
+static void ping(struct verify *verify, size_t index)
+{
+    struct waited *link = &verify->links[index];
+    link->begun = true;
+    link->pinged = clock_steady();
+    for (size_t i = 0; i < link->link.address_count; i++) {
+        struct echo echo = {verify->cookie, (uint32_t)index, (uint32_t)i, clock_steady()};
+        const struct address *to = &link->link.addresses[i].address;
+        if (verify->sockets[to->family == AF_INET6] < 0)
+            continue;
+        link->pings++;
+        if (send_echo(verify, to, &echo) < 0)
+            link->error = errno;
+    }
+}
+
+static void verified(struct verify *verify, struct waited *link)
+{
+    if (link->done || !link->answered || !is_fresh(link))
+        return;
+    link->done = true;
+    verify->left--;
+    verify->events.link(verify->context, &link->link.key, link->rtt, clock_wall() - link->handshake);
+}
+
+static void take_echo(struct verify *verify, const struct echo *echo, const struct address *from)
+{
+    if (echo->cookie != verify->cookie || echo->link >= verify->count)
+        return;
+    struct waited *link = &verify->links[echo->link];
+    if (echo->address >= link->link.address_count || address_compare(&link->link.addresses[echo->address].address, from))
+        return;
+    if (!link->answered)
+        link->rtt = clock_steady() - echo->sent;
+    link->answered = true;
+    verified(verify, link);
+    if (!link->done || !verify->left)
+        look_again(verify, verify->left ? HANDSHAKE_PAUSE : 0.);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    struct verify *verify = watcher->data;
+    uint8_t bytes[512];
+    (void)loop, (void)events;
+    for (int round = 0; round < 256; round++) {
+        union { struct sockaddr_in four; struct sockaddr_in6 six; } from;
+        socklen_t size = sizeof from;
+        ssize_t length = recvfrom(watcher->fd, bytes, sizeof bytes, MSG_DONTWAIT, (struct sockaddr *)&from, &size);
+        if (length <= 0)
+            break;
+        bool four = watcher->fd == verify->sockets[0];
+        size_t header = four ? (size_t)(bytes[0] & 15) * 4 : 0;
+        struct address address = {.family = four ? AF_INET : AF_INET6};
+        struct echo echo;
+        if ((size_t)length < header + 8 + sizeof echo || bytes[header] != (four ? ICMP_ECHOREPLY : ICMP6_ECHO_REPLY))
+            continue;
+        memcpy(&echo, bytes + header + 8, sizeof echo);
+        if (four)
+            memcpy(address.bytes, &from.four.sin_addr, 4);
+        else
+            memcpy(address.bytes, &from.six.sin6_addr, 16);
+        take_echo(verify, &echo, &address);
+    }
+}
+
+/* --- time */
+
+static void say_failed(struct verify *verify)
+{
+    for (size_t i = 0; i < verify->count; i++) {
+        const struct waited *link = &verify->links[i];
+        if (link->done)
+            continue;
+        char *unsent = link->error ? mem_format(" (the last could not be sent: %s)", strerror(link->error)) : mem_text("");
+        char *why = mem_format("%s to %u pings%s; %s", link->answered ? "an answer" : "no answer", link->pings, unsent, is_fresh(link) ? "handshake done" : "no handshake");
+        verify->events.failed(verify->context, &link->link.key, why);
+        free(why);
+        free(unsent);
+    }
+}
+
+static bool may_begin(const struct verify *verify, const struct waited *link, int64_t now)
+{
+    return link->link.lead || link->begun || is_fresh(link) || now - verify->began >= LEAD_PATIENCE;
+}
+
+static bool is_due(const struct waited *link, int64_t now)
+{
+    return !link->begun || now - link->pinged >= (int64_t)(PING_PAUSE / 2 * (double)CLOCK_SECOND);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct verify *verify = timer->data;
+    int64_t now = clock_steady();
+    (void)events;
+    if (verify->over)
+        return;
+    read_handshakes(verify, false);
+    for (size_t i = 0; i < verify->count; i++)
+        verified(verify, &verify->links[i]);
+    if (verify->left && now - verify->began < verify->within) {
+        for (size_t i = 0; i < verify->count; i++)
+            if (!verify->links[i].done && !verify->links[i].answered && may_begin(verify, &verify->links[i], now) && is_due(&verify->links[i], now))
+                ping(verify, i);
+        return;
+    }
+    ev_timer_stop(loop, timer);
+    say_failed(verify);
+    verify->over = true;
+    verify->events.done(verify->context);
+}
+
+/* --- life */
+
+static void open_socket(struct verify *verify, int index, int family, int protocol)
+{
+    int descriptor = socket(family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+    verify->sockets[index] = descriptor;
+    ev_init(&verify->readable[index], on_readable);
+    if (descriptor < 0)
+        return;
+    if (family == AF_INET6) {
+        struct icmp6_filter filter;
+        ICMP6_FILTER_SETBLOCKALL(&filter);
+        ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &filter);
+        setsockopt(descriptor, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter);
+    }
+    int room = 1 << 20;
+    setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    ev_io_set(&verify->readable[index], descriptor, EV_READ);
+    verify->readable[index].data = verify;
+    ev_io_start(verify->loop, &verify->readable[index]);
+}
+
+struct verify *verify_new(struct ev_loop *loop, const char *interface, const struct verify_link *links, size_t count, double within, const struct verify_events *events, void *context,
+                          struct err *err)
+{
+    const struct device_source *source = has_interface(&device_source_netlink, interface) ? &device_source_netlink
+                                         : has_interface(&device_source_uapi, interface)  ? &device_source_uapi
+                                                                                          : NULL;
+    if (!source) {
+        err_set(err, "%s: no WireGuard interface of this name is here", interface);
+        return NULL;
+    }
+    struct verify *verify = mem_alloc(1, sizeof *verify);
+    *verify = (struct verify){.loop = loop, .source = source, .count = count, .left = count, .began = clock_steady(), .events = *events, .context = context};
+    verify->within = (int64_t)(within * (double)CLOCK_SECOND);
+    memcpy(verify->name, interface, strnlen(interface, sizeof verify->name - 1));
+    randombytes_buf(&verify->cookie, sizeof verify->cookie);
+    verify->links = mem_alloc(count, sizeof *verify->links);
+    for (size_t i = 0; i < count; i++) {
+        verify->links[i].link = links[i];
+        verify->links[i].link.addresses = mem_copy(links[i].addresses, links[i].address_count, sizeof *links[i].addresses);
+    }
+    open_socket(verify, 0, AF_INET, IPPROTO_ICMP);
+    open_socket(verify, 1, AF_INET6, IPPROTO_ICMPV6);
+    read_handshakes(verify, true);
+    ev_timer_init(&verify->timer, on_timer, 0., PING_PAUSE);
+    verify->timer.data = verify;
+    ev_timer_start(loop, &verify->timer);
+    return verify;
+}
+
+void verify_free(struct verify *verify)
+{
+    if (!verify)
+        return;
+    ev_timer_stop(verify->loop, &verify->timer);
+    for (int i = 0; i < 2; i++)
+        if (verify->sockets[i] >= 0) {
+            ev_io_stop(verify->loop, &verify->readable[i]);
+            close(verify->sockets[i]);
+        }
+    for (size_t i = 0; i < verify->count; i++)
+        free(verify->links[i].link.addresses);
+    free(verify->links);
+    free(verify);
+}
