@@ -122,7 +122,7 @@ def test_failing_steps_are_undone():
         done = wgdeck(b, "up", "wgu", check=False)
         taken.kill()
         taken.wait()
-        assert done.returncode == 1 and "port is taken" in done.stderr, done.stderr
+        assert done.returncode == 1 and "port 51999 is taken" in done.stderr, done.stderr
         assert_as(before, b)
 
 
