@@ -62,7 +62,7 @@ bool lint_key(const struct lint_context *context, size_t node, struct key *key)
     return true;
 }
 
-static void add_finding(struct lint_context *context, bool error, size_t a, size_t b, const char *format, va_list arguments)
+__attribute__((format(printf, 5, 0))) static void add_finding(struct lint_context *context, bool error, size_t a, size_t b, const char *format, va_list arguments)
 {
     struct lint *lint = context->lint;
     struct buf raw = BUF_EMPTY, safe = BUF_EMPTY;
