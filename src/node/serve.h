@@ -7,12 +7,6 @@
 
 #include "wgdeck/json.h"
 
-/* Until all that these need is there, the program links without them. */
-#pragma weak serve_change_operations
-#pragma weak serve_link_operations
-#pragma weak change_session_end
-#pragma weak serve_links_end
-
 struct server;
 
 struct server_operation {
