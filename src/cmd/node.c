@@ -5,8 +5,6 @@
 #include "options.h"
 #include "wgdeck/node.h"
 
-#pragma weak node_guard
-
 static int run(const struct cmd *cmd, const struct cmd_globals *globals, int argc, char **argv)
 {
     struct options options;
@@ -16,7 +14,7 @@ static int run(const struct cmd *cmd, const struct cmd_globals *globals, int arg
         return options_usage_error(cmd, "no operand is wanted");
     const char *guarded = options_value(&options, "guard");
     if (guarded)
-        return node_guard && node_guard(guarded) == 0 ? CMD_OK : CMD_FAILED;
+        return node_guard(guarded) == 0 ? CMD_OK : CMD_FAILED;
     return node_serve(STDIN_FILENO, STDOUT_FILENO) == 0 ? CMD_OK : CMD_FAILED;
 }
 

@@ -320,7 +320,7 @@ static const struct server_operation *const tables[] = {own_operations, serve_ch
 static const struct server_operation *find_operation(const char *name)
 {
     for (size_t i = 0; i < COUNT_OF(tables); i++)
-        for (const struct server_operation *operation = tables[i]; operation && operation->name; operation++)
+        for (const struct server_operation *operation = tables[i]; operation->name; operation++)
             if (!strcmp(operation->name, name))
                 return operation;
     return NULL;
@@ -447,10 +447,8 @@ int node_serve(int input, int output)
     if (server.output_flags >= 0)
         fcntl(output, F_SETFL, server.output_flags);
     end_watch(&server);
-    if (server.links)
-        serve_links_end(server.links);
-    if (server.change)
-        change_session_end(server.change);
+    serve_links_end(server.links);
+    change_session_end(server.change);
     ev_loop_destroy(server.loop);
     node_observer_free(server.observer);
     buf_free(&server.lines);
