@@ -51,6 +51,7 @@ static const struct field config_fields[] = {
     {"table_off", FIELD_BOOL, AT(struct observed_config, table_off)},
     {"listen_port_given", FIELD_BOOL, AT(struct observed_config, listen_port_given)},
     {"save_config", FIELD_BOOL, AT(struct observed_config, save_config)},
+    {"boot", FIELD_TEXT, AT(struct observed_config, boot)},
 };
 static const struct shape config_shape = {
     "a configuration", sizeof(struct observed_config), config_fields, COUNT_OF(config_fields), 1, true,
@@ -155,6 +156,7 @@ static const struct field observation_fields[] = {
     {"forwarding4", FIELD_I32, AT(struct observation, forwarding4), .absent = -1},
     {"forwarding6", FIELD_I32, AT(struct observation, forwarding6), .absent = -1},
     {"generation", FIELD_TEXT, AT(struct observation, generation)},
+    {"pending", FIELD_TEXT, AT(struct observation, pending)},
 };
 const struct shape observation_shape = {
     "an observation", sizeof(struct observation), observation_fields, COUNT_OF(observation_fields), 0, false,

@@ -7,9 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "boot.h"
 #include "observer.h"
 #include "wgdeck/file.h"
 #include "wgdeck/mem.h"
+#include "wgdeck/text.h"
 #include "wgdeck/wgquick.h"
 
 enum { CONFIGS_MAX = 64, CONFIG_BYTES_MAX = 16 << 20 };
@@ -164,6 +166,25 @@ static char *problem_of(int why)
     return mem_format("cannot read %s: %s%s", folder_path, strerror(why), why == EACCES ? " (log in as root, or allow sudo)" : "");
 }
 
+/* Asked at each reading: what enables an interface lies in other folders, whose changes nobody tells. */
+static void find_boot(struct node_observer *observer)
+{
+    for (size_t i = 0; i < observer->facts.config_count; i++) {
+        struct observed_config *config = &observer->facts.configs[i];
+        const char *file = strrchr(config->path, '/') + 1;
+        char *name = mem_text_part(file, strlen(file) - strlen(".conf")), *found = boot_find(observer->root, name), *safe = text_safe(found);
+        bool same = safe && config->boot ? strcmp(safe, config->boot) == 0 : safe == config->boot;
+        if (!same) {
+            free(config->boot);
+            config->boot = mem_text(safe);
+            observer->facts_version++;
+        }
+        free(safe);
+        free(found);
+        free(name);
+    }
+}
+
 void observe_configs(struct node_observer *observer, const char *salt)
 {
     struct config_list list = {0};
@@ -183,6 +204,7 @@ void observe_configs(struct node_observer *observer, const char *salt)
         observer->config_mark = mark;
         snprintf(observer->config_salt, sizeof observer->config_salt, "%s", salt);
     }
+    find_boot(observer);
     free(list.items);
     free(path);
 }

@@ -1,5 +1,6 @@
 /* What a node is besides its interfaces: names, forwarding, whether its kernel has WireGuard, and from where the deck came. Where /proc
  * or /sys is missing (a bare chroot) it says so, and looks at the rest. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "change.h"
 #include "observer.h"
 #include "wgdeck/file.h"
 #include "wgdeck/mem.h"
@@ -132,6 +134,25 @@ static void read_names(struct node_observer *observer)
     observer->names_known = true;
 }
 
+/* What changes have left here for the interface that is looked at; for all, the first that a change was made to. */
+static void read_change(const struct node_observer *observer, struct observation *observation)
+{
+    char *path = change_path("", "");
+    DIR *folder = observer->only ? NULL : opendir(path);
+    if (observer->only) {
+        observation->generation = change_generation(observer->only);
+        observation->pending = change_pending(observer->only);
+    }
+    for (struct dirent *entry; folder && !observation->generation && !observation->pending && (entry = readdir(folder));)
+        if (entry->d_name[0] != '.') {
+            observation->generation = change_generation(entry->d_name);
+            observation->pending = change_pending(entry->d_name);
+        }
+    if (folder)
+        closedir(folder);
+    free(path);
+}
+
 void observe_node(struct node_observer *observer, struct observation *observation)
 {
     const struct observation *facts = &observer->facts;
@@ -143,6 +164,7 @@ void observe_node(struct node_observer *observer, struct observation *observatio
         observation->seen_from = mem_text(facts->seen_from);
         observation->reached_at = mem_text(facts->reached_at);
     }
+    read_change(observer, observation);
     observation->kernel_has_wireguard = facts->kernel_has_wireguard || exists(observer, "/sys/module/wireguard");
     observation->forwarding4 = read_sysctl(observer, "/proc/sys/net/ipv4/ip_forward");
     observation->forwarding6 = read_sysctl(observer, "/proc/sys/net/ipv6/conf/all/forwarding");
