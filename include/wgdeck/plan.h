@@ -106,6 +106,8 @@ struct plan_options {
  * one by one; a node without saved file for a running interface gets FILE; one whose boot service is not enabled gets SERVICE where that can be seen. */
 struct plan *plan_new(const struct mesh *mesh, const struct desired *desired, const struct observed *seen, const struct plan_options *options);
 void plan_free(struct plan *plan);
+/* The key that NODE, which had none (make_key), has made: it goes into the rows that wait for it. Where it is one that it had before after all, rows of it are not removed. */
+void plan_set_key(struct plan *plan, size_t node, const struct key *key);
 bool plan_is_empty(const struct plan *plan);                 /* no operation anywhere; pending nodes do not count */
 size_t plan_operation_count(const struct plan *plan);
 

@@ -286,6 +286,28 @@ void plan_free(struct plan *plan)
     free(plan);
 }
 
+static void drop_operation(struct plan_node *node, size_t index)
+{
+    plan_operation_free(&node->operations[index]);
+    node->count--;
+    for (size_t i = index; i < node->count; i++)
+        node->operations[i] = node->operations[i + 1];
+}
+
+void plan_set_key(struct plan *plan, size_t node, const struct key *key)
+{
+    plan->nodes[node].has_key = true;
+    plan->nodes[node].public_key = *key;
+    for (size_t i = 0; i < plan->node_count; i++)
+        for (size_t o = plan->nodes[i].count; o-- > 0;) {
+            struct plan_operation *operation = &plan->nodes[i].operations[o];
+            if (operation->kind == PLAN_ROW && operation->peer == node && key_is_zero(&operation->key))
+                operation->key = *key;
+            else if (operation->kind == PLAN_ROW_REMOVE && !key_compare(&operation->key, key))
+                drop_operation(&plan->nodes[i], o);
+        }
+}
+
 size_t plan_operation_count(const struct plan *plan)
 {
     size_t count = 0;

@@ -6,14 +6,15 @@
 
 #include "wgdeck/mem.h"
 
-/* What runs counts; where the interface, or the row, is down, what is saved. */
+/* What runs counts; where the interface, or the row, is down, what is saved. A node that makes a key may find the pinned one again: rows of that count, too. */
 static const struct device_peer *row_of(const struct planning *planning, size_t node, size_t peer, bool *runs)
 {
     const struct plan_view *view = &planning->views[node];
-    const struct plan_node *other = &planning->plan->nodes[peer];
-    const struct device_peer *running = view->running && other->has_key ? device_find_peer(view->running, &other->public_key) : NULL;
+    const struct key *key = &planning->plan->nodes[peer].public_key;
+    bool known = !key_is_zero(key);
+    const struct device_peer *running = view->running && known ? device_find_peer(view->running, key) : NULL;
     *runs = running != NULL;
-    return running || !view->saved || !other->has_key ? running : device_find_peer(view->saved, &other->public_key);
+    return running || !view->saved || !known ? running : device_find_peer(view->saved, key);
 }
 
 static bool has_own(const struct device_peer *row)

@@ -147,12 +147,26 @@ static void fill_row(struct plan_operation *operation, const struct desired_row 
     operation->keepalive = wanted->keepalive;
 }
 
-/* Where the pair keeps what it has, the file gets what runs. */
-static enum plan_preshared saved_preshared(const struct device_peer *running, const struct device_peer *saved, bool has_file)
+/* Where the pair keeps what it has, the file gets what runs; but a key that only the file has is lost for good when the other end could not be seen. */
+static enum plan_preshared saved_preshared(const struct device_peer *running, const struct device_peer *saved, bool has_file, bool other_seen)
 {
     if (!has_file || !running || (!saved && !running->has_preshared) || (saved && !saved_preshared_differs(running, saved)))
         return PLAN_PRESHARED_KEEP;
-    return running->has_preshared ? PLAN_PRESHARED_COPY : PLAN_PRESHARED_NONE;
+    return running->has_preshared ? PLAN_PRESHARED_COPY : other_seen ? PLAN_PRESHARED_NONE : PLAN_PRESHARED_KEEP;
+}
+
+/* The other end makes its key anew, and may find the one again of which there is a row here: what that row has besides is not to stay. */
+static void clear_left_over(const struct plan_view *view, const struct plan_node *other, struct plan_operation *operation)
+{
+    const struct key *key = &other->public_key;
+    if (other->has_key || key_is_zero(key))
+        return;
+    const struct device_peer *rows[] = {view->running ? device_find_peer(view->running, key) : NULL, view->saved ? device_find_peer(view->saved, key) : NULL};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        if (rows[i] && rows[i]->has_preshared && operation->preshared == PLAN_PRESHARED_KEEP)
+            operation->preshared = PLAN_PRESHARED_NONE;
+        operation->set_keepalive |= rows[i] && rows[i]->keepalive != operation->keepalive;
+    }
 }
 
 static const char *row_why(const struct compared *running, const struct compared *saved, bool file_preshared)
@@ -174,7 +188,7 @@ static void plan_row(struct planning *planning, size_t index, const struct desir
     if (!has_file) /* it is made from what runs, with the endpoint that is right now and may not be tomorrow */
         compared_saved = (struct compared){.missing = !running, .endpoint = compared.endpoint_live};
     if (preshared == PLAN_PRESHARED_KEEP) {
-        preshared = saved_preshared(running, saved, has_file);
+        preshared = saved_preshared(running, saved, has_file, other->state == PLAN_READY);
         file_preshared = preshared != PLAN_PRESHARED_KEEP;
     }
     bool changes = differs(&compared) || (preshared != PLAN_PRESHARED_KEEP && !file_preshared);
@@ -190,6 +204,7 @@ static void plan_row(struct planning *planning, size_t index, const struct desir
     if (preshared == PLAN_PRESHARED_COPY)
         operation->other_key = operation->key;
     fill_row(operation, wanted, &compared, &compared_saved);
+    clear_left_over(view, other, operation);
     const struct device_peer *shown = differs(&compared) ? running : saved;
     operation->before = shown ? before_text(view, shown, shown == saved, operation) : NULL;
     operation->why = mem_text(changes ? NULL : row_why(&compared, &compared_saved, file_preshared));

@@ -1,0 +1,415 @@
+/* The plan: empty when all is as asked; what it does brings any damaged mesh there; golden plans in tests/golden/plan (UPDATE=1 writes them anew: look at each). */
+#include "unit.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "plan_world.h"
+
+/* --- random meshes */
+
+static uint32_t seed;
+
+static unsigned pick(unsigned count)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % count;
+}
+
+static void add_key_line(struct buf *text, const char *name, unsigned number)
+{
+    char line[KEY_TEXT_SIZE];
+    struct key key = world_key(number);
+    key_text(&key, line);
+    buf_add_format(text, "%s = %s\n", name, line);
+}
+
+enum { REMOVED_KEY = 200, FORMER_KEY = 210, STRANGER_KEY = 230 };
+
+struct shape {
+    unsigned nodes, topology, groups;
+    bool six, preshared, keys, removed;
+    int keepalive; /* 0 auto, -1 off */
+};
+
+static void add_random_node(struct buf *text, const struct shape *shape, unsigned i)
+{
+    char address[ADDRESS_TEXT_SIZE], name[] = {(char)('a' + i), '.', 'e', 'x', 'a', 'm', 'p', 'l', 'e', '\0'};
+    struct address public = world_public(i);
+    address_text(&public, address);
+    buf_add_format(text, "[Node %c]\nAddress = 10.44.0.%u%s", 'a' + (int)i, i + 1, shape->six ? "" : "\n");
+    if (shape->six)
+        buf_add_format(text, ", fd44::%x\n", i + 1);
+    if (pick(12))
+        buf_add_format(text, "Ssh = root@%s\n", address);
+    bool is_hub = shape->topology == 1 && i == 0, is_gateway = shape->topology == 2 && i < shape->groups;
+    if (is_hub || is_gateway || pick(4))
+        buf_add_format(text, "Endpoint = %s:51820\n", pick(5) ? address : name);
+    if (is_hub)
+        buf_add_text(text, "Role = hub\n");
+    if (is_gateway)
+        buf_add_text(text, "Role = gateway\n");
+    if (shape->topology == 2)
+        buf_add_format(text, "Group = g%u\n", i % shape->groups);
+    if (!pick(4))
+        buf_add_format(text, "AllowedIPs = 192.168.%u.0/24\n", i);
+    if (!pick(6))
+        buf_add_text(text, "MTU = 1380\n");
+    if (!pick(6))
+        buf_add_format(text, "ListenPort = %u\n", 51900 + i);
+    if (shape->keys)
+        add_key_line(text, "PublicKey", i);
+    if (!pick(5))
+        add_key_line(text, "FormerKey", FORMER_KEY + i);
+}
+
+static char *random_mesh(struct shape *shape)
+{
+    static const char *const topologies[] = {"full", "hub", "groups"};
+    struct buf text = BUF_EMPTY;
+    *shape = (struct shape){.nodes = 2 + pick(7), .topology = pick(3), .groups = 2, .six = pick(2), .preshared = pick(2), .keys = pick(2), .removed = pick(2), .keepalive = (int)pick(3) - 1};
+    if (shape->nodes < 4 && shape->topology == 2)
+        shape->topology = 0;
+    buf_add_format(&text, "[Mesh]\nName = test\nNetwork = 10.44.0.0/24%s\nTopology = %s\nPresharedKeys = %s\nPersistentKeepalive = %s\n", shape->six ? ", fd44::/64" : "",
+                   topologies[shape->topology], shape->preshared ? "yes" : "no", shape->keepalive < 0 ? "off" : shape->keepalive ? "21" : "auto");
+    for (unsigned i = 0; i < shape->nodes; i++)
+        add_random_node(&text, shape, i);
+    if (shape->removed) {
+        buf_add_text(&text, "[Removed gone]\nAddress = 10.44.0.200\nDate = 2026-11-20\n");
+        add_key_line(&text, "PublicKey", REMOVED_KEY);
+    }
+    return buf_take(&text);
+}
+
+/* --- random damage */
+
+struct hands {
+    struct plan_world *world;
+    size_t node;
+    struct observation *seen;
+    struct device *device;
+    struct observed_config *config;
+    struct observed_link *link;
+};
+
+static struct device_peer *some_row(struct device *device)
+{
+    return device && device->peer_count ? &device->peers[pick((unsigned)device->peer_count)] : NULL;
+}
+
+static void add_stray(struct device *device, struct observed_config *config, unsigned key, const char *allowed)
+{
+    struct key stray = world_key(key);
+    struct device_peer *row = plan_simulate_make(config, device, &stray);
+    world_allow(row, allowed);
+    row->handshake = config ? 0 : WORLD_NOW - 5 * CLOCK_SECOND;
+}
+
+static void drop_running(struct hands *hands)
+{
+    struct device_peer *row = some_row(hands->device);
+    if (row)
+        plan_world_drop_row(NULL, hands->device, row);
+}
+
+static void drop_saved(struct hands *hands)
+{
+    struct device_peer *row = hands->config ? some_row(&hands->config->device) : NULL;
+    if (row)
+        plan_world_drop_row(hands->config, &hands->config->device, row);
+}
+
+static void change_allowed(struct hands *hands)
+{
+    struct device_peer *row = some_row(pick(2) && hands->config ? &hands->config->device : hands->device);
+    if (row)
+        world_allow(row, pick(2) ? "10.44.0.77" : "");
+}
+
+static void change_endpoint(struct hands *hands)
+{
+    struct device_peer *row = some_row(pick(2) && hands->config ? &hands->config->device : hands->device);
+    if (!row)
+        return;
+    row->endpoint = world_endpoint(pick(3) ? "198.51.100.7:4000" : "");
+    if (pick(2) && row->handshake)
+        row->handshake -= 1000 * CLOCK_SECOND;
+}
+
+static void change_keepalive(struct hands *hands)
+{
+    struct device_peer *row = some_row(pick(2) && hands->config ? &hands->config->device : hands->device);
+    if (row)
+        row->keepalive = (uint16_t)(pick(2) ? 0 : 7);
+}
+
+static void change_preshared(struct hands *hands)
+{
+    struct device_peer *row = some_row(pick(2) && hands->config ? &hands->config->device : hands->device);
+    if (!row)
+        return;
+    row->has_preshared = pick(2);
+    memset(row->preshared_hash, row->has_preshared ? 200 : 0, KEY_HASH_SIZE);
+}
+
+static void add_removed(struct hands *hands)
+{
+    unsigned key = pick(2) ? REMOVED_KEY : FORMER_KEY + pick(4);
+    if (hands->device && pick(3))
+        add_stray(hands->device, NULL, key, "10.44.0.200/32");
+    if (hands->config && pick(3))
+        add_stray(&hands->config->device, hands->config, key, "10.44.0.200/32");
+}
+
+static void add_stranger(struct hands *hands)
+{
+    if (hands->device)
+        add_stray(hands->device, NULL, STRANGER_KEY, "10.99.0.1/32");
+}
+
+static void lose_config(struct hands *hands)
+{
+    struct plan_simulated simulated = {hands->world, hands->seen, hands->node, hands->world->desired->nodes[hands->node].interface};
+    if (hands->config && hands->device)
+        plan_simulate_saved(&simulated, &(struct plan_operation){.kind = PLAN_INTERFACE_REMOVE}, 0);
+}
+
+static void go_down(struct hands *hands)
+{
+    struct plan_simulated simulated = {hands->world, hands->seen, hands->node, hands->world->desired->nodes[hands->node].interface};
+    if (hands->device && hands->config)
+        plan_simulate_running(&simulated, &(struct plan_operation){.kind = PLAN_INTERFACE_REMOVE}, 0);
+}
+
+static void go_bare(struct hands *hands)
+{
+    plan_world_bare(hands->seen, (unsigned)hands->node);
+}
+
+static void change_port(struct hands *hands)
+{
+    if (pick(2) && hands->config)
+        hands->config->device.listen_port = 0;
+    else if (hands->device)
+        hands->device->listen_port = 40000;
+}
+
+static void change_mtu(struct hands *hands)
+{
+    if (hands->link)
+        hands->link->mtu = 1280;
+    if (hands->config && pick(2))
+        hands->config->mtu = 0;
+}
+
+static void drop_address(struct hands *hands)
+{
+    if (hands->link && hands->link->address_count && pick(2)) {
+        struct prefix address = hands->link->addresses[hands->link->address_count - 1];
+        hands->link->address_count--;
+        plan_simulate_table(hands->seen, &address, hands->link->name, false);
+    }
+    if (hands->config && hands->config->address_count && pick(2))
+        hands->config->address_count--;
+}
+
+static void add_address(struct hands *hands)
+{
+    struct prefix extra = world_prefix("10.44.0.99/32");
+    if (hands->link && pick(2))
+        plan_simulate_address(&hands->link->addresses, &hands->link->address_count, &extra, true);
+    if (hands->config && pick(2))
+        plan_simulate_address(&hands->config->addresses, &hands->config->address_count, &extra, true);
+}
+
+static void drop_routes(struct hands *hands)
+{
+    for (size_t i = 0; hands->link && i < hands->seen->table_route_count; i++)
+        if (!strcmp(hands->seen->table_routes[i].device, hands->link->name) && pick(2))
+            hands->seen->table_routes[i--] = hands->seen->table_routes[--hands->seen->table_route_count];
+}
+
+static void stop_forwarding(struct hands *hands)
+{
+    hands->seen->forwarding4 = hands->seen->forwarding6 = 0;
+}
+
+static void forget_boot(struct hands *hands)
+{
+    if (hands->config) {
+        free(hands->config->boot);
+        hands->config->boot = pick(2) ? mem_text("") : NULL;
+    }
+}
+
+static void (*const damages[])(struct hands *hands) = {
+    drop_running, drop_saved, change_allowed, change_endpoint, change_keepalive, change_preshared, add_removed, add_stranger, lose_config, go_down,
+    go_bare, change_port, change_mtu, drop_address, add_address, drop_routes, stop_forwarding, forget_boot,
+};
+
+static void damage(struct plan_world *world)
+{
+    for (unsigned count = 1 + pick(8); count; count--) {
+        struct hands hands = {.world = world, .node = pick((unsigned)world->mesh->node_count)};
+        const char *interface = world->desired->nodes[hands.node].interface;
+        hands.seen = &world->seen->nodes[hands.node];
+        if (!world->mesh->nodes[hands.node].ssh)
+            continue;
+        hands.device = plan_world_running(hands.seen, interface);
+        hands.config = plan_world_saved(hands.seen, interface);
+        hands.link = plan_world_link(hands.seen, interface);
+        damages[pick(COUNT_OF(damages))](&hands);
+        plan_simulate_routes(hands.seen, interface);
+        observation_sort(hands.seen);
+    }
+}
+
+static void hide_some(struct plan_world *world, struct observation *hidden)
+{
+    for (size_t i = 0; i < world->mesh->node_count; i++) {
+        hidden[i] = (struct observation){0};
+        if (!world->mesh->nodes[i].ssh || !pick(6)) {
+            hidden[i] = world->seen->nodes[i];
+            world->seen->nodes[i] = (struct observation){.reach = REACH_FAILED, .error = mem_text("connect: timed out")};
+        }
+    }
+}
+
+/* --- what must be true afterwards, by another way than the plan's */
+
+static void show(const struct plan *plan)
+{
+    struct buf text = BUF_EMPTY;
+    plan_to_text(plan, false, &text);
+    print_error("%s\n", buf_text(&text));
+    buf_free(&text);
+}
+
+static bool row_is_right(const struct device_peer *row, const struct desired_row *wanted)
+{
+    return row && row->allowed_count == wanted->allowed_count && (!wanted->allowed_count || !memcmp(row->allowed, wanted->allowed, wanted->allowed_count * sizeof *row->allowed)) &&
+           (row->keepalive == wanted->keepalive || (!wanted->keepalive && !wanted->keepalive_exact));
+}
+
+static void check_node(struct plan_world *world, const struct plan *plan, size_t node, unsigned round)
+{
+    const struct desired_node *desired = &world->desired->nodes[node];
+    struct device *device = plan_world_running(&world->seen->nodes[node], desired->interface);
+    struct observed_config *config = plan_world_saved(&world->seen->nodes[node], desired->interface);
+    CASE_ASSERT(round, device && config && device->listen_port == desired->listen_port && config->device.listen_port == desired->listen_port);
+    for (size_t r = 0; r < desired->row_count; r++) {
+        const struct plan_node *other = &plan->nodes[desired->rows[r].peer];
+        if (!other->has_key)
+            continue;
+        const struct device_peer *running = plan_world_row(device, &other->public_key), *saved = plan_world_row(&config->device, &other->public_key);
+        CASE_ASSERT(round, row_is_right(running, &desired->rows[r]) && row_is_right(saved, &desired->rows[r]));
+        if (other->state != PLAN_READY)
+            continue;
+        CASE_ASSERT(round, running->has_preshared == saved->has_preshared && !memcmp(running->preshared_hash, saved->preshared_hash, KEY_HASH_SIZE));
+        const struct device_peer *back = plan_world_row(plan_world_running(&world->seen->nodes[desired->rows[r].peer], world->desired->nodes[desired->rows[r].peer].interface),
+                                                        &plan->nodes[node].public_key);
+        CASE_ASSERT(round, back && back->has_preshared == running->has_preshared && (running->has_preshared || !desired->rows[r].preshared));
+        CASE_ASSERT(round, !memcmp(back->preshared_hash, running->preshared_hash, KEY_HASH_SIZE));
+    }
+    for (unsigned k = REMOVED_KEY; k < STRANGER_KEY; k++) {
+        struct key gone = world_key(k);
+        bool is_named = k == REMOVED_KEY && world->mesh->removed_count;
+        CASE_ASSERT(round, !is_named || (!plan_world_row(device, &gone) && !plan_world_row(&config->device, &gone)));
+    }
+    for (size_t i = 0; i < desired->address_count; i++) {
+        bool there = false;
+        const struct observed_link *link = plan_world_link(&world->seen->nodes[node], desired->interface);
+        for (size_t k = 0; k < link->address_count; k++)
+            there |= !address_compare(&link->addresses[k].address, &desired->addresses[i].address);
+        CASE_ASSERT(round, there);
+    }
+}
+
+static void check_order(const struct plan *plan, unsigned round)
+{
+    for (size_t i = 0; i < plan->node_count; i++)
+        for (size_t o = 1; o < plan->nodes[i].count; o++) {
+            enum plan_kind before = plan->nodes[i].operations[o - 1].kind, kind = plan->nodes[i].operations[o].kind;
+            CASE_ASSERT(round, !plan_kinds[before].subtractive || plan_kinds[kind].subtractive || kind == PLAN_FILE || kind == PLAN_SERVICE);
+        }
+}
+
+/* Sessions of rows whose endpoint is live, and rows of strangers: as they were. */
+static bool is_of_made(const struct plan *plan, const struct key *key)
+{
+    for (size_t i = 0; i < plan->node_count; i++)
+        if (plan->nodes[i].make_key && !key_compare(&plan->nodes[i].public_key, key))
+            return true;
+    return false;
+}
+
+static void check_kept(struct plan_world *world, const struct plan *plan, const struct observed *before, unsigned round)
+{
+    for (size_t i = 0; i < before->node_count; i++)
+        for (size_t d = 0; d < before->nodes[i].device_count; d++)
+            for (size_t p = 0; p < before->nodes[i].devices[d].peer_count; p++) {
+                const struct device_peer *was = &before->nodes[i].devices[d].peers[p];
+                const struct device_peer *now = plan_world_row(plan_world_running(&world->seen->nodes[i], before->nodes[i].devices[d].name), &was->public_key);
+                struct key stranger = world_key(STRANGER_KEY);
+                if (!key_compare(&was->public_key, &stranger))
+                    CASE_ASSERT(round, now && now->allowed_count == was->allowed_count);
+                if (now && !is_of_made(plan, &now->public_key) && was->endpoint.address.family && was->handshake > WORLD_NOW - 180 * CLOCK_SECOND)
+                    CASE_ASSERT(round, endpoint_equal(&now->endpoint, &was->endpoint));
+            }
+}
+
+static void one_round(unsigned round)
+{
+    struct shape shape;
+    seed = round * 7919 + 1;
+    char *text = random_mesh(&shape);
+    struct plan_world world = plan_world_new(text);
+    struct observation *hidden = mem_alloc(world.mesh->node_count, sizeof *hidden);
+    plan_world_set_up(&world);
+    world.new_keys = pick(2);
+    damage(&world);
+    hide_some(&world, hidden);
+    struct observed *before = observed_new(world.mesh->node_count);
+    for (size_t i = 0; i < world.mesh->node_count; i++)
+        observation_copy(&before->nodes[i], &world.seen->nodes[i]);
+    struct plan *plan = plan_world_plan(&world);
+    check_order(plan, round);
+    plan_simulate(&world, plan);
+    check_kept(&world, plan, before, round);
+    struct plan *again = plan_world_plan(&world);
+    if (getenv("SHOW") || !plan_is_empty(again)) {
+        print_error("%s\nfirst:\n", text);
+        show(plan);
+        print_error("second:\n");
+        show(again);
+    }
+    CASE_ASSERT(round, plan_is_empty(again));
+    for (size_t i = 0; i < world.mesh->node_count; i++)
+        if (again->nodes[i].state == PLAN_READY)
+            check_node(&world, again, i, round);
+    for (size_t i = 0; i < world.mesh->node_count; i++)
+        observation_clear(&hidden[i]);
+    free(hidden);
+    observed_free(before);
+    plan_free(plan);
+    plan_free(again);
+    plan_world_free(&world);
+    free(text);
+}
+
+static void test_random(void **state)
+{
+    (void)state;
+    const char *only = getenv("ROUND");
+    unsigned from = only ? (unsigned)atoi(only) : 0, to = only ? from + 1 : 6000;
+    for (unsigned round = from; round < to; round++)
+        one_round(round);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_random),
+    };
+    return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
+}
