@@ -11,10 +11,12 @@
 static const struct lint_kind kinds[] = {
     {"prefix-twice", true, lint_look_prefix_twice},
     {"endpoint-twice", true, lint_look_endpoint_twice},
+    {"ssh-twice", true, lint_look_ssh_twice},
     {"endpoint-in-mesh", true, lint_look_endpoint_in_mesh},
     {"mtu-below-ipv6", true, lint_look_mtu_below_ipv6},
     {"role-unreachable", true, lint_look_role_unreachable},
     {"key-twice", true, lint_look_key_twice},
+    {"key-gone", true, lint_look_key_gone},
     {"address-collision", true, lint_look_address_collision},
     {"route-collision", true, lint_look_route_collision},
     {"ssh-cut-off", true, lint_look_ssh_cut_off},

@@ -90,6 +90,34 @@ void lint_look_endpoint_twice(struct lint_context *context)
     free(sorted);
 }
 
+/* ---- ssh-twice: two sections for one machine would undo each other's work --------------------------------------------- */
+
+static int compare_machines(const void *a, const void *b)
+{
+    const struct mesh_node *one = *(const struct mesh_node *const *)a, *two = *(const struct mesh_node *const *)b;
+    int order = strcmp(one->ssh, two->ssh);
+    order = order ? order : strcmp(one->interface, two->interface);
+    return order ? order : (one > two) - (one < two);
+}
+
+void lint_look_ssh_twice(struct lint_context *context)
+{
+    const struct mesh *mesh = context->mesh;
+    const struct mesh_node **sorted = mem_alloc(mesh->node_count, sizeof *sorted);
+    size_t count = 0;
+    for (size_t i = 0; i < mesh->node_count; i++)
+        if (mesh->nodes[i].ssh)
+            sorted[count++] = &mesh->nodes[i];
+    if (count)
+        qsort(sorted, count, sizeof *sorted, compare_machines);
+    for (size_t i = 1; i < count; i++)
+        if (strcmp(sorted[i - 1]->ssh, sorted[i]->ssh) == 0 && strcmp(sorted[i - 1]->interface, sorted[i]->interface) == 0)
+            lint_find(context, (size_t)(sorted[i - 1] - mesh->nodes), (size_t)(sorted[i] - mesh->nodes),
+                      "%s and %s have the same Ssh, %s, and the same Interface: one machine cannot be both; mend the Ssh of one, or remove it", sorted[i - 1]->name,
+                      sorted[i]->name, sorted[i]->ssh);
+    free(sorted);
+}
+
 /* ---- endpoint-in-mesh, endpoint-through-tunnel ------------------------------------------------------------------------ */
 
 static const struct prefix *network_with(const struct mesh *mesh, const struct address *address)

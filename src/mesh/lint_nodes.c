@@ -22,7 +22,7 @@ void lint_look_port_taken(struct lint_context *context)
     }
 }
 
-/* ---- key-twice, key-differs -------------------------------------------------------------------------------------------- */
+/* ---- key-twice, key-differs, key-gone -------------------------------------------------------------------------------------------- */
 
 struct owner {
     struct key key;
@@ -82,6 +82,34 @@ void lint_look_key_differs(struct lint_context *context)
         key_text(&node->public_key, pinned);
         lint_find(context, i, NONE, "%s: %s has the key %.8s..., the mesh file has %.8s...: it is left alone; if it is the right machine, write PublicKey = %s",
                   node->name, device->name, there, pinned, there);
+    }
+}
+
+/* Nothing is pinned yet, and the key that it shows is one whose rows are to go everywhere. */
+static void look_for_gone_key(struct lint_context *context, size_t node, const struct key *key)
+{
+    const struct mesh *mesh = context->mesh;
+    for (size_t r = 0; r < mesh->removed_count; r++)
+        for (size_t k = 0; k < mesh->removed[r].key_count; k++)
+            if (key_compare(&mesh->removed[r].keys[k], key) == 0) {
+                lint_find(context, node, NONE, "%s has the key of %s, which was removed: if it is the same machine, 'wgdeck set %s forget' first; else delete the key there",
+                          lint_name(context, node), mesh->removed[r].name, mesh->removed[r].name);
+                return;
+            }
+    for (size_t other = 0; other < mesh->node_count; other++)
+        if (was_its_key(&mesh->nodes[other], key)) {
+            lint_find(context, node, other == node ? NONE : other, "%s has a key that was replaced (FormerKey of %s): delete the key there, and a new one is made",
+                      lint_name(context, node), lint_name(context, other));
+            return;
+        }
+}
+
+void lint_look_key_gone(struct lint_context *context)
+{
+    for (size_t i = 0; i < context->mesh->node_count; i++) {
+        const struct device *device = lint_device(context, i);
+        if (!context->mesh->nodes[i].has_public_key && device && device->has_private)
+            look_for_gone_key(context, i, &device->public_key);
     }
 }
 

@@ -45,6 +45,7 @@ bool lint_key(const struct lint_context *context, size_t node, struct key *key);
 /* Those of lint_file.c need no node; lint_routes.c: routes, addresses and the way of SSH; lint_nodes.c: ports, keys, interfaces, NAT. */
 void lint_look_prefix_twice(struct lint_context *context);
 void lint_look_endpoint_twice(struct lint_context *context);
+void lint_look_ssh_twice(struct lint_context *context);
 void lint_look_endpoint_in_mesh(struct lint_context *context);
 void lint_look_endpoint_through_tunnel(struct lint_context *context);
 void lint_look_mtu_below_ipv6(struct lint_context *context);
@@ -60,6 +61,7 @@ void lint_look_ssh_through_tunnel(struct lint_context *context);
 void lint_look_port_taken(struct lint_context *context);
 void lint_look_key_twice(struct lint_context *context);
 void lint_look_key_differs(struct lint_context *context);
+void lint_look_key_gone(struct lint_context *context);
 void lint_look_interface_taken(struct lint_context *context);
 void lint_look_mtu_too_large(struct lint_context *context);
 void lint_look_nat_port_clash(struct lint_context *context);

@@ -220,6 +220,24 @@ static void test_sections(void **state)
     conf_free(conf);
 }
 
+static void test_comments(void **state)
+{
+    (void)state;
+    struct conf *conf = conf_new("mesh.conf");
+    conf_add_comment(conf, "head");
+    conf_add_comment(conf, "");
+    conf_add_comment(conf, "a\nKey = 1\r\x1b[2J");
+    conf_add_section(conf, "Mesh", NULL);
+    conf_add_comment(conf, "tail [Node]");
+    assert_written(conf, "# head\n\n# a Key = 1  [2J\n\n[Mesh]\n# tail [Node]\n");
+    assert_int_equal(conf_section_count(conf), 1);
+    conf_free(conf);
+    conf = parse("[A]\r\nk=1");
+    conf_add_comment(conf, "c");
+    assert_written(conf, "[A]\r\nk=1\r\n# c\r\n");
+    conf_free(conf);
+}
+
 static void test_remove_section(void **state)
 {
     static const struct { const char *in; size_t section; const char *out; } cases[] = {
@@ -248,7 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round),    cmocka_unit_test(test_reading), cmocka_unit_test(test_errors),
         cmocka_unit_test(test_limits),   cmocka_unit_test(test_changes), cmocka_unit_test(test_changes_refused),
-        cmocka_unit_test(test_sections), cmocka_unit_test(test_remove_section),
+        cmocka_unit_test(test_sections), cmocka_unit_test(test_remove_section), cmocka_unit_test(test_comments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -303,6 +303,8 @@ static void test_file(void **state)
         {MESH NODE("a", 1) "[Node b]\nSsh = b\nAddress = 10.44.0.2\nEndpoint = 203.0.113.1:51820\n", "E endpoint-twice a b"},
         {MESH "[Node a]\nAddress = 10.44.0.1\nEndpoint = VPN.example.org\n[Node b]\nAddress = 10.44.0.2\nEndpoint = vpn.example.org:51820\n", "E endpoint-twice a b"},
         {MESH NODE("a", 1) "[Node b]\nSsh = b\nAddress = 10.44.0.2\nEndpoint = 203.0.113.1:51821\nListenPort = 51821\n", ""}, /* two behind one router */
+        {MESH NODE("a", 1) "[Node b]\nSsh = root@203.0.113.1\nAddress = 10.44.0.2\nEndpoint = h\n", "E ssh-twice a b"},
+        {MESH NODE("a", 1) "[Node b]\nSsh = root@203.0.113.1\nInterface = wg1\nListenPort = 51821\nAddress = 10.44.0.2\nEndpoint = h\n", ""},
         {MESH NODE("a", 1) "[Node b]\nAddress = 10.44.0.2\nEndpoint = 10.44.0.2\n", "E endpoint-in-mesh b"},
         {MESH NODE("a", 1) "[Node b]\nAddress = 10.44.0.2\nEndpoint = [fd44::2]:51820\n", "E endpoint-in-mesh b"},
         {MESH NODE("a", 1) "AllowedIPs = 203.0.113.0/24\n", "E endpoint-in-mesh a"},
@@ -473,6 +475,10 @@ static void test_seen(void **state)
         {"rotated", MESH NODE("a", 1) "PublicKey = " KEY_B "\nFormerKey = " KEY_A "\n" NODE("b", 2) "PublicKey = AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE=\n", true, nothing, "W key-differs b"},
         {"cloned", FULL, true, cloned, "E key-twice a b"},
         {"cloned", MESH NODE("a", 1) NODE("b", 2) "PublicKey = " KEY_B "\n", true, cloned, "W key-differs b"},
+        {"back again", MESH NODE("a", 1) NODE("b", 2) "[Removed old]\nPublicKey = " KEY_B "\n", true, nothing, "E key-gone b"},
+        {"back again", MESH NODE("a", 1) "FormerKey = " KEY_B "\n" NODE("b", 2), true, nothing, "E key-gone b a"},
+        {"back again", MESH NODE("a", 1) "FormerKey = " KEY_A "\n" NODE("b", 2), true, nothing, "E key-gone a"},
+        {"back again", MESH NODE("a", 1) NODE("b", 2) "[Removed old]\nPublicKey = " KEY_B "\n", false, nothing, ""}, /* with a new key */
         {"bridge_of_that_name", FULL, false, bridge_of_that_name, "W interface-taken a"},
         {"engine_of_that_name", FULL, false, engine_of_that_name, ""},
         {"tun_without_root", FULL, false, tun_without_root, ""},

@@ -9,10 +9,14 @@
 #define KEY_A "5E6lAzlLhGsjFH8QpHS6IxazULpiQ9n9LcZiy1fusjI="
 #define KEY_B "uPcdV4AL+7gLWHx+N2v9KuVQ4zyErIeoF4szvRaE00o="
 
+#define KEY_FORMER "h6F0DcnR8HVKT8BjbPjXLJlrDhN8nyeqU4aOQHOGiUQ="
+#define KEY_REMOVED "m2vWcKq0sZT4bXyFgN8hL3eRjD5uPaO7iQxC1tYkEws="
+
 static const char mesh_text[] = "# a comment that is nobody's business\n"
                                 "[Mesh]\nName = small\nNetwork = 10.44.0.0/24\n"
                                 "[Node a]\nSsh = a.example\nAddress = 10.44.0.1\nPublicKey = " KEY_A "\nHostKey = ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7Itg5QHgrbuol7Ncij1e9s/ZsB15fm2ad9Jg6VxU7h\n"
-                                "[Node b]\nSsh = b.example\nAddress = 10.44.0.2\nPublicKey = " KEY_B "\n";
+                                "[Node b]\nSsh = b.example\nAddress = 10.44.0.2\nPublicKey = " KEY_B "\nFormerKey = " KEY_FORMER "\n"
+                                "[Removed c]\nAddress = 10.44.0.3\nPublicKey = " KEY_REMOVED "\n";
 
 static struct conf *conf;
 static struct mesh *mesh;
@@ -96,6 +100,9 @@ static void test_round_trip(void **state)
     assert_true(again->from_file);
     assert_int_equal(again->node_count, 2);
     assert_string_equal(again->nodes[1].name, "b");
+    assert_int_equal(again->nodes[1].former_key_count, 1);
+    assert_int_equal(again->removed_count, 1);
+    assert_int_equal(again->removed[0].key_count, 1);
     for (int i = 0; i < 3; i++) {
         assert_true(recording_peek(recording, &err) == (INT64_C(1700000000) + 10 * i) * CLOCK_SECOND);
         assert_int_equal(recording_next(recording, &err), 1);
@@ -119,7 +126,7 @@ static void test_round_trip(void **state)
 static void test_no_key_is_in_it(void **state)
 {
     (void)state;
-    static const char *const secrets[] = {KEY_A, KEY_B, "ssh-ed25519", "nobody's business"};
+    static const char *const secrets[] = {KEY_A, KEY_B, KEY_FORMER, KEY_REMOVED, "ssh-ed25519", "nobody's business"};
     struct buf bytes = BUF_EMPTY, other = BUF_EMPTY;
     record(&bytes);
     record(&other);
