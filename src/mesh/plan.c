@@ -102,7 +102,7 @@ static void find_key(struct planning *planning, size_t index)
         take_key(planning, index, &view->config->device.public_key);
     else {
         if (node->has_key && !plan_leaves(planning, index))
-            plan_note(node, "it has lost the key that the mesh file pins: it gets a new one");
+            plan_note(node, "the key that the mesh file pins is not there: unless the node kept it, it makes a new one");
         node->make_key = true;
         node->has_key = false;
     }

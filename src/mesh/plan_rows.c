@@ -207,7 +207,10 @@ static void plan_row(struct planning *planning, size_t index, const struct desir
     clear_left_over(view, other, operation);
     const struct device_peer *shown = differs(&compared) ? running : saved;
     operation->before = shown ? before_text(view, shown, shown == saved, operation) : NULL;
-    operation->why = mem_text(changes ? NULL : row_why(&compared, &compared_saved, file_preshared));
+    if (running && (preshared == PLAN_PRESHARED_MAKE || preshared == PLAN_PRESHARED_TAKE) && !planning->options->new_preshared)
+        operation->why = mem_text("the two ends do not have the same now");
+    else
+        operation->why = mem_text(row_why(&compared, &compared_saved, file_preshared));
 }
 
 void plan_rows(struct planning *planning, size_t index)

@@ -19,30 +19,85 @@ static void add_name(const struct plan_operation *operation, struct buf *buf)
 }
 
 static const char *const preshared_texts[] = {
-    [PLAN_PRESHARED_KEEP] = "", [PLAN_PRESHARED_MAKE] = "  new preshared key, made here", [PLAN_PRESHARED_TAKE] = "  new preshared key, made at the other end",
-    [PLAN_PRESHARED_COPY] = "  the same preshared key", [PLAN_PRESHARED_NONE] = "  no preshared key",
+    [PLAN_PRESHARED_KEEP] = "", [PLAN_PRESHARED_MAKE] = "new preshared key, made here", [PLAN_PRESHARED_TAKE] = "new preshared key, made at the other end",
+    [PLAN_PRESHARED_COPY] = "the same preshared key", [PLAN_PRESHARED_NONE] = "no preshared key",
 };
 
-static void add_row(const struct plan_operation *operation, struct buf *buf)
+/* A row's line is cells, which stand below each other in the rows of one node. */
+enum { CELL_NAME, CELL_ALLOWED, CELL_ENDPOINT, CELL_KEEPALIVE, CELL_PRESHARED, CELLS, CELL_WIDTH_MOST = 64 };
+
+struct cells {
+    struct buf texts[CELLS];
+};
+
+static void make_cells(const struct plan_operation *operation, struct cells *cells)
 {
-    buf_add_text(buf, operation->is_new ? "+ row " : "~ row ");
-    add_name(operation, buf);
+    buf_add_text(&cells->texts[CELL_NAME], operation->kind == PLAN_ROW_REMOVE ? "- row " : operation->is_new ? "+ row " : "~ row ");
+    add_name(operation, &cells->texts[CELL_NAME]);
+    if (operation->kind != PLAN_ROW)
+        return;
     if (operation->set_allowed) {
         char *allowed = plan_prefixes_text(operation->allowed, operation->allowed_count);
-        buf_add_format(buf, "  allows %s", allowed);
+        buf_add_format(&cells->texts[CELL_ALLOWED], "allows %s", allowed);
         free(allowed);
     }
     if (operation->set_endpoint) {
-        buf_add_text(buf, "  endpoint ");
-        text_add_safe(buf, operation->endpoint ? operation->endpoint : "none", strlen(operation->endpoint ? operation->endpoint : "none"));
-        if (operation->endpoint_saved_only)
-            buf_add_text(buf, " (in the file; what runs is live and stays)");
+        const char *endpoint = operation->endpoint ? operation->endpoint : "none";
+        buf_add_text(&cells->texts[CELL_ENDPOINT], "endpoint ");
+        text_add_safe(&cells->texts[CELL_ENDPOINT], endpoint, strlen(endpoint));
+        if (operation->endpoint_saved_only && operation->running)
+            buf_add_text(&cells->texts[CELL_ENDPOINT], " (in the file; what runs stays)");
     }
     if (operation->set_keepalive && operation->keepalive)
-        buf_add_format(buf, "  keepalive %u", operation->keepalive);
+        buf_add_format(&cells->texts[CELL_KEEPALIVE], "keepalive %u", operation->keepalive);
     else if (operation->set_keepalive)
-        buf_add_text(buf, "  keepalive off");
-    buf_add_text(buf, preshared_texts[operation->preshared]);
+        buf_add_text(&cells->texts[CELL_KEEPALIVE], "keepalive off");
+    buf_add_text(&cells->texts[CELL_PRESHARED], preshared_texts[operation->preshared]);
+}
+
+static void free_cells(struct cells *cells)
+{
+    for (size_t i = 0; i < CELLS; i++)
+        buf_free(&cells->texts[i]);
+}
+
+/* WIDTHS: of the cells above and below, 0: none of them has this one. */
+static void add_row(const struct plan_operation *operation, const size_t *widths, struct buf *buf)
+{
+    struct cells cells = {0};
+    size_t missing = 0; /* spaces that are due before the next cell */
+    make_cells(operation, &cells);
+    for (size_t i = 0; i < CELLS; i++) {
+        size_t width = text_width(buf_text(&cells.texts[i])), wanted = widths ? widths[i] : width;
+        if (width && i)
+            missing += 2;
+        if (width)
+            buf_add_format(buf, "%*s%s", (int)missing, "", buf_text(&cells.texts[i]));
+        missing = width ? 0 : missing + (i && wanted ? 2 : 0);
+        missing += wanted > width ? wanted - width : 0;
+    }
+    free_cells(&cells);
+}
+
+static bool is_row(const struct plan_operation *operation)
+{
+    return operation->kind == PLAN_ROW || operation->kind == PLAN_ROW_REMOVE;
+}
+
+static void find_widths(const struct plan_node *node, size_t *widths)
+{
+    for (size_t o = 0; o < node->count; o++) {
+        struct cells cells = {0};
+        if (!is_row(&node->operations[o]))
+            continue;
+        make_cells(&node->operations[o], &cells);
+        for (size_t i = 0; i < CELLS; i++) {
+            size_t width = text_width(buf_text(&cells.texts[i]));
+            if (width > widths[i] && width <= CELL_WIDTH_MOST)
+                widths[i] = width;
+        }
+        free_cells(&cells);
+    }
 }
 
 static const char *engine_text(enum engine_choice engine)
@@ -51,7 +106,7 @@ static const char *engine_text(enum engine_choice engine)
     return texts[engine];
 }
 
-void plan_operation_text(const struct plan_operation *operation, struct buf *buf)
+static void add_operation(const struct plan_operation *operation, const size_t *widths, struct buf *buf)
 {
     char prefix[PREFIX_TEXT_SIZE] = "";
     if (operation->prefix.address.family)
@@ -88,16 +143,13 @@ void plan_operation_text(const struct plan_operation *operation, struct buf *buf
         buf_add_format(buf, "~ forwarding on (IPv%c)", operation->prefix.address.family == AF_INET ? '4' : '6');
         break;
     case PLAN_ROW:
-        add_row(operation, buf);
+    case PLAN_ROW_REMOVE:
+        add_row(operation, widths, buf);
         break;
     case PLAN_ROW_MOVE:
         buf_add_text(buf, "~ row ");
         add_name(operation, buf);
         buf_add_text(buf, "  takes over what the old key's row allows, as soon as it has a handshake");
-        break;
-    case PLAN_ROW_REMOVE:
-        buf_add_text(buf, "- row ");
-        add_name(operation, buf);
         break;
     case PLAN_FILE:
         buf_add_text(buf, "+ file  the configuration is saved");
@@ -122,14 +174,21 @@ void plan_operation_text(const struct plan_operation *operation, struct buf *buf
     }
 }
 
+void plan_operation_text(const struct plan_operation *operation, struct buf *buf)
+{
+    add_operation(operation, NULL, buf);
+}
+
 /* --- nodes */
 
 static char *operations_text(const struct plan_node *node)
 {
     struct buf text = BUF_EMPTY;
+    size_t widths[CELLS] = {0};
+    find_widths(node, widths);
     for (size_t i = 0; i < node->count; i++) {
         buf_add_text(&text, "  ");
-        plan_operation_text(&node->operations[i], &text);
+        add_operation(&node->operations[i], widths, &text);
         buf_add_char(&text, '\n');
     }
     for (size_t i = 0; i < node->note_count; i++)
@@ -175,14 +234,28 @@ static void add_lint(const struct plan *plan, struct buf *buf)
         buf_add_char(buf, '\n');
 }
 
+static void add_end(const struct plan *plan, size_t changed, size_t ready, struct buf *buf)
+{
+    size_t operations = plan_operation_count(plan);
+    if (operations)
+        buf_add_format(buf, "%zu operation%s on %zu of %zu nodes; generation %s\n", operations, operations == 1 ? "" : "s", changed, plan->node_count, plan->generation);
+    else if (ready == plan->node_count)
+        buf_add_text(buf, "Nothing to do: every node is as the mesh file asks.\n");
+    else if (ready)
+        buf_add_format(buf, "Nothing to do on the other nodes: %zu of %zu are as the mesh file asks.\n", ready, plan->node_count);
+    else
+        buf_add_text(buf, "Nothing can be done: no node could be looked at.\n");
+}
+
 void plan_to_text(const struct plan *plan, bool brief, struct buf *buf)
 {
     char **texts = mem_alloc(plan->node_count, sizeof *texts);
-    size_t changed = 0;
+    size_t changed = 0, ready = 0;
     add_lint(plan, buf);
     for (size_t i = 0; i < plan->node_count; i++) {
         texts[i] = operations_text(&plan->nodes[i]);
         changed += plan->nodes[i].count > 0;
+        ready += plan->nodes[i].state == PLAN_READY;
     }
     for (size_t i = 0; i < plan->node_count; i++)
         if (texts[i])
@@ -191,8 +264,5 @@ void plan_to_text(const struct plan *plan, bool brief, struct buf *buf)
     add_left_out(plan, PLAN_BLOCKED, "not touched", buf);
     add_left_out(plan, PLAN_PENDING, "pending, not reached", buf);
     add_left_out(plan, PLAN_UNMANAGED, "by hand", buf);
-    if (plan_is_empty(plan))
-        buf_add_text(buf, "Nothing to do: what was reached is as the mesh file asks.\n");
-    else
-        buf_add_format(buf, "%zu operations on %zu of %zu nodes; generation %s\n", plan_operation_count(plan), changed, plan->node_count, plan->generation);
+    add_end(plan, changed, ready, buf);
 }
