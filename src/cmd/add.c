@@ -5,6 +5,7 @@
 #include "carry_out.h"
 #include "commands.h"
 #include "gather.h"
+#include "wizard.h"
 #include "wgdeck/endpoint_guess.h"
 #include "wgdeck/log.h"
 #include "wgdeck/mem.h"
@@ -224,6 +225,8 @@ static int run(const struct cmd *cmd, const struct cmd_globals *globals, int arg
     struct add add = {0};
     if (!options_parse(cmd, globals, argc, argv, &add.options))
         return add.options.status;
+    if (!add.options.operand_count && wizard_can_ask())
+        return wizard_command(&add.options, WIZARD_ADD);
     int status = read_operands(&add, cmd);
     if (!status) {
         status = carry_out_open(&add.options, &add.file) ? add_nodes(&add) : CMD_FAILED;
@@ -245,9 +248,10 @@ static const char *const examples[] = {
 
 const struct cmd cmd_add = {
     .name = "add",
-    .arguments = "NAME SSH [NAME SSH]...",
+    .arguments = "[NAME SSH]...",
     .summary = "add nodes to the mesh file, and to the mesh",
-    .description = "Looks at the new hosts, chooses a free address and an endpoint for each and says why, writes them into the mesh file, and then does what \"wgdeck apply\" does: shows the plan for every "
+    .description = "Without arguments, on a terminal, it asks for everything, one step after the other, with a proposal and its reason for each; nothing is changed before the plan is agreed to.\n\n"
+                   "Looks at the new hosts, chooses a free address and an endpoint for each and says why, writes them into the mesh file, and then does what \"wgdeck apply\" does: shows the plan for every "
                    "node, asks, and carries it out. The links of the other nodes go on without an interruption.\n\n"
                    "The endpoint is the address that SSH dials when it is public or the node has it on an interface of its own, else a public address that the node has; else it is taken to be "
                    "behind NAT and opens its links itself.\n\n"

@@ -7,8 +7,10 @@
 
 #include "commands.h"
 #include "options.h"
+#include "wizard.h"
 #include "wgdeck/file.h"
 #include "wgdeck/log.h"
+#include "wgdeck/mem.h"
 #include "wgdeck/mesh_edit.h"
 #include "wgdeck/text.h"
 
@@ -60,6 +62,16 @@ static int read_start(struct options *options, struct mesh_start *start)
     return CMD_OK;
 }
 
+/* Of what the mesh is; where its file goes may be said. */
+static bool nothing_given(const struct options *options)
+{
+    static const char *const names[] = {"name", "network", "topology", "interface", "port", "preshared-keys"};
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (options_given(options, names[i]))
+            return false;
+    return true;
+}
+
 static int run(const struct cmd *cmd, const struct cmd_globals *globals, int argc, char **argv)
 {
     struct err err;
@@ -69,6 +81,8 @@ static int run(const struct cmd *cmd, const struct cmd_globals *globals, int arg
         return options.status;
     if (options.operand_count)
         return options_usage_error(cmd, "it takes no argument: the mesh's name is --name %s", options.operands[0]);
+    if (nothing_given(&options) && wizard_can_ask())
+        return wizard_command(&options, WIZARD_INIT);
     int status = read_start(&options, &start);
     if (status)
         return status;
@@ -98,7 +112,8 @@ const struct cmd cmd_init = {
     .name = "init",
     .arguments = "",
     .summary = "begin a mesh: write its mesh file",
-    .description = "Writes a mesh file (wgdeck-mesh(5)) with the mesh's networks and no node yet. A file that is there is never replaced. No node is touched: "
+    .description = "On a terminal, and with none of the options that say what the mesh is, it asks for them.\n\n"
+                   "Writes a mesh file (wgdeck-mesh(5)) with the mesh's networks and no node yet. A file that is there is never replaced. No node is touched: "
                    "\"wgdeck add\" adds the first one.\n\n"
                    "Choose networks that nothing else uses that the nodes talk to: \"wgdeck plan\" says so when one of them meets a node's own routes or "
                    "Docker's. A mesh that was made by hand is described by \"wgdeck adopt\", wg-quick files by \"wgdeck import\".",

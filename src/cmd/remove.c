@@ -5,6 +5,7 @@
 
 #include "carry_out.h"
 #include "commands.h"
+#include "wizard.h"
 #include "wgdeck/clock.h"
 #include "wgdeck/log.h"
 #include "wgdeck/mem.h"
@@ -65,6 +66,8 @@ static int run(const struct cmd *cmd, const struct cmd_globals *globals, int arg
     struct mesh_file file;
     if (!options_parse(cmd, globals, argc, argv, &options))
         return options.status;
+    if (!options.operand_count && wizard_can_ask())
+        return wizard_command(&options, WIZARD_REMOVE);
     if (!options.operand_count)
         return options_usage_error(cmd, "which node? Its name in the mesh file");
     if (!carry_out_open(&options, &file))
@@ -90,9 +93,10 @@ static const char *const examples[] = {
 
 const struct cmd cmd_remove = {
     .name = "remove",
-    .arguments = "NAME...",
+    .arguments = "[NAME...]",
     .summary = "take nodes out of the mesh and out of its file",
-    .description = "Shows the plan, asks, and carries it out as \"wgdeck apply\" does: the node takes its interface down, and its file and its boot service away, if it can be reached; the others drop their rows of it. "
+    .description = "Without arguments, on a terminal, it asks which nodes, and shows what the others lose with them.\n\n"
+                   "Shows the plan, asks, and carries it out as \"wgdeck apply\" does: the node takes its interface down, and its file and its boot service away, if it can be reached; the others drop their rows of it. "
                    "Then its section in the mesh file becomes a [Removed] one: its keys, so that a node that was not reached drops its row at a later apply, and its addresses, "
                    "which are not given to another node at once. \"wgdeck set NAME forget\" ends that.",
     .options = remove_options,

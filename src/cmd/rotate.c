@@ -4,6 +4,7 @@
 
 #include "carry_out.h"
 #include "commands.h"
+#include "wizard.h"
 #include "wgdeck/log.h"
 #include "wgdeck/mem.h"
 
@@ -86,6 +87,8 @@ static int run(const struct cmd *cmd, const struct cmd_globals *globals, int arg
         return options.status;
     if (options_given(&options, "psk") && options.operand_count)
         return options_usage_error(cmd, "--psk is for all pairs, and takes no names");
+    if (!options.operand_count && !options_given(&options, "psk") && !options_given(&options, "yes") && wizard_can_ask())
+        return wizard_command(&options, WIZARD_ROTATE);
     if (!carry_out_open(&options, &file))
         return CMD_FAILED;
     int status = rotate_keys(&options, &file);
@@ -102,7 +105,7 @@ const struct cmd cmd_rotate = {
     .name = "rotate",
     .arguments = "[NODE...]",
     .summary = "new keys, old links kept until the new ones work",
-    .description = "Gives nodes new private keys, one node after the other; without names, all that have an Ssh line. The node makes the new key itself. The others first learn it as a second row; what the old row allows goes "
+    .description = "Gives nodes new private keys, one node after the other; without names, all that have an Ssh line (on a terminal it asks which). The node makes the new key itself. The others first learn it as a second row; what the old row allows goes "
                    "to the new one as soon as that has a handshake, and then the old row goes. The mesh file keeps the former public key, so that a node that was not reached can be "
                    "brought up to date later.\n\n"
                    "A node with which it has a live link, and which cannot be reached, would lose that link: then nothing is rotated. Interrupted, run it again: what was begun is finished.",
