@@ -1,28 +1,23 @@
 /* What a node is (facts.h): most of it from the same reading that a look takes, the rest from files. */
 #include "facts.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
+#include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "boot.h"
+#include "change.h"
+#include "observer.h"
 #include "wgdeck/clock.h"
 #include "wgdeck/file.h"
 #include "wgdeck/mem.h"
 #include "wgdeck/node.h"
 #include "wgdeck/text.h"
 
-enum { FILE_MOST = 1 << 20, PORTS_MOST = 4096, RULES_MOST = 4 << 20 };
-#define PATIENCE (1500 * CLOCK_MILLISECOND)
-extern char **environ;
+enum { FILE_MOST = 4 << 20, PORTS_MOST = 4096, PORT_DEFAULT = 51820 };
 
 static void add_os(struct json *json)
 {
@@ -72,96 +67,6 @@ static void add_ports(struct json *json)
     free(used);
 }
 
-/* --- the firewall, as far as it can be seen: what is not seen is not said */
-
-/* What "nft list ruleset" prints, within the patience; false: it is not there, or did not end. */
-static bool read_rules(struct buf *text)
-{
-    static char program[] = "nft", list[] = "list", ruleset[] = "ruleset";
-    char *const arguments[] = {program, list, ruleset, NULL};
-    int ends[2];
-    pid_t pid;
-    posix_spawn_file_actions_t actions;
-    if (pipe2(ends, O_CLOEXEC))
-        return false;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-    int result = posix_spawnp(&pid, program, &actions, NULL, arguments, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    int64_t end = clock_steady() + PATIENCE;
-    bool whole = false;
-    while (!result && !whole && text->length < RULES_MOST) {
-        struct pollfd wait = {.fd = ends[0], .events = POLLIN};
-        int64_t left = end - clock_steady();
-        char bytes[8192];
-        if (left <= 0 || poll(&wait, 1, (int)(left / CLOCK_MILLISECOND) + 1) <= 0)
-            break;
-        ssize_t length = read(ends[0], bytes, sizeof bytes);
-        if (length > 0)
-            buf_add(text, bytes, (size_t)length);
-        whole = length <= 0;
-    }
-    close(ends[0]);
-    if (result)
-        return false;
-    if (!whole)
-        kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-    return whole;
-}
-
-static bool names_port(const char *rules, unsigned port)
-{
-    char word[16];
-    snprintf(word, sizeof word, "%u", port);
-    size_t length = strlen(word);
-    for (const char *at = strstr(rules, word); at; at = strstr(at + 1, word))
-        if ((at == rules || !strchr("0123456789.:", at[-1])) && !strchr("0123456789.", at[length]))
-            return true;
-    return false;
-}
-
-static bool drops_by_policy(const char *rules)
-{
-    for (const char *at = strstr(rules, "hook input"); at; at = strstr(at + 1, "hook input")) {
-        char *line = mem_text_part(at, strcspn(at, "\n"));
-        bool drops = strstr(line, "policy drop") != NULL;
-        free(line);
-        if (drops)
-            return true;
-    }
-    return false;
-}
-
-static bool says(const char *path, const char *word)
-{
-    struct buf text = BUF_EMPTY;
-    bool found = !file_read(path, FILE_MOST, &text, NULL) && strstr(buf_text(&text), word);
-    buf_free(&text);
-    return found;
-}
-
-static void add_firewall(struct json *json, unsigned port)
-{
-    struct buf rules = BUF_EMPTY;
-    char *line = NULL;
-    json_list(json, "firewall");
-    if (read_rules(&rules) && drops_by_policy(buf_text(&rules)) && !names_port(buf_text(&rules), port)) {
-        line = mem_format("nft: what comes in is dropped unless a rule accepts it, and no rule names port %u", port);
-        json_text(json, NULL, line);
-    }
-    if (says("/etc/ufw/ufw.conf", "ENABLED=yes"))
-        json_text(json, NULL, "ufw is on (ufw status tells what it lets in)");
-    if (access("/run/firewalld.pid", F_OK) == 0)
-        json_text(json, NULL, "firewalld runs (firewall-cmd --list-all tells what it lets in)");
-    json_list_end(json);
-    free(line);
-    buf_free(&rules);
-}
-
 /* --- from the reading */
 
 static bool is_in_path(const char *program)
@@ -177,27 +82,42 @@ static bool is_in_path(const char *program)
     return false;
 }
 
-static void add_addresses(const struct observation *seen, const char *interface, struct json *json)
+/* Of the node for others: neither of the loopback nor of one link only. The interface's own are there too: who takes one for it sees that. */
+static void add_addresses(const struct observation *seen, struct json *json)
 {
-    uint32_t mtu = 0;
+    static const struct prefix link_local = {.address = {.family = AF_INET6, .bytes = {0xfe, 0x80}}, .length = 10};
     json_list(json, "addresses");
-    for (size_t i = 0; i < seen->link_count; i++) {
-        const struct observed_link *link = &seen->links[i];
-        if (!strcmp(link->name, "lo") || !strcmp(link->name, interface) || !link->up)
-            continue;
-        for (size_t a = 0; a < link->address_count; a++) {
+    for (size_t i = 0; i < seen->link_count; i++)
+        for (size_t a = 0; strcmp(seen->links[i].name, "lo") != 0 && a < seen->links[i].address_count; a++) {
             char text[PREFIX_TEXT_SIZE];
-            prefix_text(&link->addresses[a], text);
-            json_text(json, NULL, text);
-            if (!mtu || link->mtu < mtu)
-                mtu = link->mtu;
+            prefix_text(&seen->links[i].addresses[a], text);
+            if (!prefix_contains(&link_local, &seen->links[i].addresses[a].address))
+                json_text(json, NULL, text);
         }
-    }
     json_list_end(json);
-    json_unsigned(json, "mtu", mtu);
 }
 
-static void add_interface(const struct observation *seen, const char *interface, struct json *json)
+/* Of the way out; where there is no default route: the least of those that are up. */
+static uint32_t underlay_mtu(const struct observation *seen, const char *interface)
+{
+    const struct observed_table_route *way = NULL;
+    uint32_t least = 0;
+    for (size_t i = 0; i < seen->table_route_count; i++) {
+        const struct observed_table_route *route = &seen->table_routes[i];
+        if (route->to.length == 0 && route->table == RT_TABLE_MAIN && strcmp(route->device, interface) != 0 && (!way || route->metric < way->metric))
+            way = route;
+    }
+    const struct observed_link *link = way ? observation_link(seen, way->device) : NULL;
+    for (size_t i = 0; !link && i < seen->link_count; i++) {
+        const struct observed_link *other = &seen->links[i];
+        if (other->up && strcmp(other->name, "lo") != 0 && strcmp(other->name, interface) != 0 && (!least || other->mtu < least))
+            least = other->mtu;
+    }
+    return link ? link->mtu : least;
+}
+
+/* Returns the port that it listens at, or would. */
+static unsigned add_interface(const struct observation *seen, const char *interface, struct json *json)
 {
     const struct device *device = NULL;
     char text[KEY_TEXT_SIZE];
@@ -207,42 +127,77 @@ static void add_interface(const struct observation *seen, const char *interface,
     const struct observed_config *config = observation_config(seen, interface);
     const struct device *saved = config && !config->error ? observation_saved(seen, config) : NULL;
     const struct device *keyed = device && device->has_private ? device : saved && saved->has_private ? saved : NULL;
+    unsigned port = device ? device->listen_port : saved ? saved->listen_port : 0;
     if (keyed)
         key_text(&keyed->public_key, text);
     json_text(json, "engine", device ? engine_kind_text(device->engine) : NULL);
     json_text(json, "public_key", keyed ? text : NULL);
-    json_unsigned(json, "listen_port", device ? device->listen_port : saved ? saved->listen_port : 0);
+    json_unsigned(json, "listen_port", port);
+    return port ? port : PORT_DEFAULT;
+}
+
+/* A change that is neither confirmed nor put back; none of an earlier boot. */
+static void add_pending(const char *interface, struct json *json)
+{
+    struct change_journal journal;
+    char *pending = change_pending(interface);
+    if (!pending || change_journal_read(interface, &journal, NULL)) {
+        json_null(json, "pending");
+    } else {
+        int64_t left = (journal.deadline - clock_steady()) / CLOCK_SECOND;
+        json_object(json, "pending");
+        json_text(json, "change", journal.id);
+        json_text(json, "owner", journal.owner);
+        json_number(json, "seconds", left > 0 ? left : 0);
+        json_object_end(json);
+        change_journal_free(&journal);
+    }
+    free(pending);
+}
+
+static void add_service(const char *interface, struct json *json)
+{
+    char *found = boot_find("", interface), *safe = text_safe(found);
+    json_text(json, "service", safe && *safe ? safe : NULL);
+    free(safe);
+    free(found);
+}
+
+static void add_all(const struct observation *seen, const char *interface, struct json *json)
+{
+    struct utsname names;
+    json_text(json, "hostname", seen->hostname);
+    add_os(json);
+    json_text(json, "system", uname(&names) == 0 ? names.machine : NULL);
+    json_text(json, "init", boot_init(""));
+    json_bool(json, "root", geteuid() == 0);
+    json_bool(json, "kernel", seen->kernel_has_wireguard);
+    json_bool(json, "tun", access("/dev/net/tun", R_OK | W_OK) == 0);
+    json_bool(json, "wg_quick", is_in_path("wg-quick"));
+    unsigned port = add_interface(seen, interface, json);
+    add_ports(json);
+    add_addresses(seen, json);
+    json_unsigned(json, "mtu", underlay_mtu(seen, interface));
+    json_list(json, "firewall");
+    facts_firewall("", port, json);
+    json_list_end(json);
+    add_service(interface, json);
+    add_pending(interface, json);
+    json_text(json, "generation", seen->generation);
 }
 
 int node_facts_to_json(const char *interface, struct json *json, const char *key, struct err *err)
 {
-    static const char no_salt[] = "0000000000000000000000000000000000000000000000000000000000000000";
     struct node_observer *observer = node_observer_new("", err);
     struct observation seen = {0};
-    struct utsname names;
     if (!observer)
         return -1;
-    int result = node_observe(observer, no_salt, &seen, err);
+    node_observer_only(observer, interface);
+    int result = node_observe(observer, device_no_salt, &seen, err);
     if (!result) {
-        char *boot = boot_find("", interface);
         json_object(json, key);
-        json_text(json, "hostname", seen.hostname);
-        add_os(json);
-        json_text(json, "system", uname(&names) == 0 ? names.machine : NULL);
-        json_text(json, "init", boot_init(""));
-        json_bool(json, "root", geteuid() == 0);
-        json_bool(json, "kernel", seen.kernel_has_wireguard);
-        json_bool(json, "tun", access("/dev/net/tun", F_OK) == 0);
-        json_bool(json, "wg_quick", is_in_path("wg-quick"));
-        add_interface(&seen, interface, json);
-        add_ports(json);
-        add_addresses(&seen, interface, json);
-        add_firewall(json, 51820);
-        json_text(json, "service", boot && *boot ? boot : NULL);
-        json_text(json, "pending", seen.pending);
-        json_text(json, "generation", seen.generation);
+        add_all(&seen, interface, json);
         json_object_end(json);
-        free(boot);
     }
     observation_clear(&seen);
     node_observer_free(observer);

@@ -153,6 +153,7 @@ static inline struct observed_config chance_config(struct chance *chance)
     config.mtu = (uint32_t)chance_number(chance);
     config.table_off = chance_below(chance, 2);
     config.save_config = chance_below(chance, 2);
+    config.boot = chance_below(chance, 3) ? chance_text(chance) : mem_text("");
     return config;
 }
 
@@ -238,6 +239,7 @@ static inline void chance_observation(struct chance *chance, struct observation 
     o->kernel_has_wireguard = chance_below(chance, 2);
     o->forwarding4 = (int32_t)chance_below(chance, 3) - 1;
     o->generation = chance_text(chance);
+    o->pending = chance_text(chance);
     CHANCE_LIST(chance, 3, o->engines, o->engine_count, chance_engine);
     observation_sort(o);
 }
