@@ -9,7 +9,8 @@ enum mesh_edit_kind {
     MESH_EDIT_ADD_NODE,    /* [Node NAME] at the end; refused if there is one */
     MESH_EDIT_REMOVE_NODE, /* its section goes; [Removed NAME] takes its place, with Address, PublicKey (and FormerKeys) and Date, so that rows for it are known and its
                             * addresses are not given away at once. value: the date, "2026-11-23" */
-    MESH_EDIT_SET,         /* KEY = VALUE in [Node NAME], or in [Mesh] when node is NULL; value NULL removes the key */
+    MESH_EDIT_SET,         /* KEY = VALUE in [Node NAME], or in [Mesh] when node is NULL; value NULL removes the key. A PublicKey that is one of the node's
+                            * FormerKeys changes places with the present one (a rotation that was put back) */
     MESH_EDIT_ADD_VALUE,   /* one more line of KEY */
     MESH_EDIT_FORGET,      /* [Removed NAME] goes */
 };

@@ -152,6 +152,29 @@ static bool lists(const struct conf *conf, size_t section, const char *key, cons
     return false;
 }
 
+/* A node goes back to a key that it had before (a rotation was put back): that one is no former key any more, and the one that it leaves is. */
+static int take_back_key(const struct mesh_edit *edit, struct conf *conf, size_t section, struct err *err)
+{
+    struct mesh_edits former = {0};
+    struct conf_entry entry;
+    const char *present = conf_get(conf, section, "PublicKey", NULL);
+    for (size_t cursor = 0; conf_next(conf, &cursor, &entry);)
+        if (entry.section_index == section && strcasecmp(entry.key, "FormerKey") == 0 && strcmp(entry.value, edit->value) != 0)
+            mesh_edits_add(&former, MESH_EDIT_ADD_VALUE, edit->node, "FormerKey", entry.value);
+    if (present && strcmp(present, edit->value) != 0)
+        mesh_edits_add(&former, MESH_EDIT_ADD_VALUE, edit->node, "FormerKey", present);
+    int result = conf_set(conf, section, "FormerKey", NULL, err);
+    for (size_t i = 0; result == 0 && i < former.count; i++)
+        result = lists(conf, section, "FormerKey", former.edits[i].value) ? 0 : conf_add(conf, section, "FormerKey", former.edits[i].value, err);
+    mesh_edits_free(&former);
+    return result;
+}
+
+static bool goes_back(const struct mesh_edit *edit, const struct conf *conf, size_t section, const char *key)
+{
+    return edit->kind == MESH_EDIT_SET && edit->node && edit->value && strcmp(key, "PublicKey") == 0 && lists(conf, section, "FormerKey", edit->value);
+}
+
 static int set_value(const struct mesh_edit *edit, struct conf *conf, struct err *err)
 {
     size_t section, key = mesh_find_key(section_of(edit), edit->key ? edit->key : "");
@@ -161,6 +184,8 @@ static int set_value(const struct mesh_edit *edit, struct conf *conf, struct err
         return unknown_key(conf, section_of(edit), edit->key ? edit->key : "", err);
     const char *name = mesh_keys[key].name;
     if (edit->value && check_value(conf, edit, key, edit->value, err) != 0)
+        return -1;
+    if (goes_back(edit, conf, section, name) && take_back_key(edit, conf, section, err) != 0)
         return -1;
     if (edit->kind == MESH_EDIT_SET)
         return conf_set(conf, section, name, edit->value, err);

@@ -88,6 +88,10 @@ static void test_changes(void **state)
          MESH "\n# the first\n[Node a]\nAddress = 10.44.0.1\nPublicKey = " KEY_C "\nFormerKey = " KEY_B "\n" NODE_B},
         {FILE_AB, {MORE("a", "FormerKey", KEY_B), MORE("a", "FormerKey", KEY_C), MORE("a", "FormerKey", KEY_B)},
          MESH "\n# the first\n[Node a]\nAddress = 10.44.0.1\nPublicKey = " KEY_A "\nFormerKey = " KEY_B "\nFormerKey = " KEY_C "\n" NODE_B},
+        /* A rotation that was put back: the two keys change places. */
+        {FILE_AB, {MORE("a", "FormerKey", KEY_A), SET("a", "PublicKey", KEY_B), MORE("a", "FormerKey", KEY_C), SET("a", "PublicKey", KEY_A)},
+         MESH "\n# the first\n[Node a]\nAddress = 10.44.0.1\nPublicKey = " KEY_A "\nFormerKey = " KEY_C "\nFormerKey = " KEY_B "\n" NODE_B},
+        {MESH "[Node a]\nAddress = 10.44.0.1\nFormerKey = " KEY_A "\n", {SET("a", "PublicKey", KEY_A)}, MESH "[Node a]\nAddress = 10.44.0.1\nPublicKey = " KEY_A "\n"},
         {FILE_AB, {MORE("b", "Address", "10.44.0.2")}, FILE_AB},
         {FILE_AB, {MORE("b", "Address", "10.44.0.22")}, MESH NODE_A "\n[Node b]\nAddress = 10.44.0.2\nAddress = 10.44.0.22\nSsh = root@b\n"},
         {MESH "\n[Node b]\nAddress = 10.44.0.2 , 10.44.0.3\n", {MORE("b", "Address", "10.44.0.2"), MORE("b", "Address", "10.44.0.3")}, MESH "\n[Node b]\nAddress = 10.44.0.2 , 10.44.0.3\n"},
