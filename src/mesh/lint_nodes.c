@@ -97,8 +97,8 @@ static void look_for_gone_key(struct lint_context *context, size_t node, const s
                 return;
             }
     for (size_t other = 0; other < mesh->node_count; other++)
-        if (was_its_key(&mesh->nodes[other], key)) {
-            lint_find(context, node, other == node ? NONE : other, "%s has a key that was replaced (FormerKey of %s): delete the key there, and a new one is made",
+        if (other != node && was_its_key(&mesh->nodes[other], key)) { /* one of its own is taken back */
+            lint_find(context, node, other, "%s has a key that was replaced (FormerKey of %s): delete the key there, and a new one is made",
                       lint_name(context, node), lint_name(context, other));
             return;
         }
