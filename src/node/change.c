@@ -232,9 +232,7 @@ static void answer_begin(struct change_session *session, const cJSON *request, c
 static int find_keys(struct change_session *session, const cJSON *request, struct err *err)
 {
     struct state state;
-    int result = state_read(session->name, &state, err);
-    if (result == -2) /* a dead engine: as if there were no interface */
-        result = 0;
+    int result = change_read_state(session->name, &state, err);
     if (!result)
         result = change_keys_find(session->name, &state, json_get_bool(request, "make_key", false), json_get_bool(request, "next_key", false), session->secrets, err);
     state_free(&state);

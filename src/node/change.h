@@ -111,6 +111,8 @@ extern const char *const change_codes[]; /* the words of the wire */
 
 /* Into ERR: why the change ID is not there any more. */
 void change_say_unknown(const char *name, const char *id, struct err *err);
+/* As state_read, but an engine that died is no error: what it ran does not exist. 0, or -1 with err. */
+int change_read_state(const char *name, struct state *state, struct err *err);
 /* The journal's old state runs again; then the journal goes. The caller has the turn. 0, or -1 with err: the journal stays. */
 int change_put_back(struct change_journal *journal, const char *why, struct err *err);
 /* WARNINGS: a line each. */

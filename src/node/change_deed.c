@@ -86,14 +86,23 @@ void change_say_unknown(const char *name, const char *id, struct err *err)
         err_set(err, "%s: no change %s is under way here", name, id);
 }
 
+int change_read_state(const char *name, struct state *state, struct err *err)
+{
+    int result = state_read(name, state, err);
+    if (result != -2)
+        return result;
+    /* A dead engine takes its interface along: then there is none. One that hangs has it still. */
+    if (if_nametoindex(name))
+        return err_set(err, "%s: its engine hangs: it does not answer, and the interface is still there (end that engine, then try again)", name);
+    return 0;
+}
+
 /* --- putting back */
 
 static int reach_old(const struct change_journal *journal, struct err *err)
 {
     struct state now;
-    int result = state_read(journal->name, &now, err);
-    if (result == -2) /* a dead engine: NOW is one that does not exist */
-        result = 0;
+    int result = change_read_state(journal->name, &now, err);
     if (!result && !state_equal(&now, &journal->old))
         result = state_reach(&now, &journal->old, err);
     state_free(&now);

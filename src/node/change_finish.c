@@ -58,7 +58,7 @@ static int reach(const struct change_session *session, const struct plan_operati
 {
     struct state now = {0}, after = {0};
     struct state_keys *keys = change_session_keys(session, session->operations, session->operation_count, err);
-    int result = keys ? state_read(session->name, &now, err) : -1;
+    int result = keys ? change_read_state(session->name, &now, err) : -1;
     if (!result)
         result = state_after(&now, operations, count, STATE_FINISH, keys, &after, at, err);
     if (!result) {

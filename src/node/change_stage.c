@@ -94,8 +94,7 @@ static int compute(struct staging *staging, struct err *err)
 {
     const struct change_session *session = staging->session;
     struct change_journal *journal = &staging->journal;
-    int result = state_read(session->name, &journal->old, err);
-    if (result == -1)
+    if (change_read_state(session->name, &journal->old, err))
         return -1;
     staging->keys = change_session_keys(session, session->operations, session->operation_count, err);
     if (!staging->keys)
