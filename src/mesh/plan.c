@@ -128,7 +128,9 @@ static void judge(struct planning *planning, size_t index)
     struct plan_view *view = &planning->views[index];
     if (!seen->privileged)
         set_state(node, PLAN_BLOCKED, "its configuration cannot be read: log in as root, or allow sudo");
-    else if (view->link && !view->running && !plan_engine_is_dead(seen, interface))
+    else if (view->link && !view->running && plan_engine_is_dead(seen, interface)) /* an engine that died takes its link along */
+        set_state(node, PLAN_BLOCKED, "the engine of %s does not answer: it hangs (find it with: wgdeck exec -n %s 'ps ax'; end it, then apply)", interface, wanted->name);
+    else if (view->link && !view->running)
         set_state(node, PLAN_BLOCKED, "it has an interface %s that is no WireGuard: rename it, or set Interface for this node", interface);
     else if (view->config && view->config->error)
         set_state(node, PLAN_BLOCKED, "%s cannot be read: %s", view->config->path, view->config->error);

@@ -84,7 +84,7 @@ class Case:
 
     def cut_ssh(self):
         host = self.lab.host(self.victim)
-        host.run(["nft", "-f", "-"], input="table inet cut { chain in { type filter hook input priority -10; tcp dport 22 drop\n } }")
+        host.run(["nft", "-f", "-"], input="table inet cut {\n chain in {\n type filter hook input priority -10;\n tcp dport 22 drop\n }\n}\n")
 
     def kill_helper(self):
         for pid, argv in self.lab.host(self.victim).processes():
