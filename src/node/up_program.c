@@ -160,11 +160,12 @@ void up_firewall_remove(const char *name)
 
 /* --- the engine */
 
+/* A program whose libraries are missing ends with the same status as one that is missing, but says so. */
 static int engine_failed(const char *name, const char *program, int status, const char *said, struct err *err)
 {
-    if (status < 0 || status == NOT_THERE)
+    if (status < 0 || (status == NOT_THERE && !*said))
         return err_set(err, "%s: the engine %s cannot be started: %s", name, program, status < 0 ? strerror(errno) : "it is not there");
-    return err_set(err, "%s: the engine ended with status %d (%s)", name, status, said);
+    return err_set(err, "%s: the engine ended with status %d (%s)", name, status, *said ? said : "it said nothing");
 }
 
 /* As with wg-quick another engine can be named; one whose start is its name and the interface's. */
@@ -181,7 +182,7 @@ int up_engine_start(const char *name, struct err *err)
 {
     const char *program;
     int status = run_engine(name, -1, &program);
-    return status ? engine_failed(name, program, status, "see what it says above", err) : 0;
+    return status ? engine_failed(name, program, status, status == NOT_THERE ? "" : "see what it says above", err) : 0;
 }
 
 /* The last line that it has written. */
@@ -194,7 +195,7 @@ static void last_line(int file, char *line, size_t size)
         got--;
     bytes[got > 0 ? got : 0] = '\0';
     const char *end = strrchr(bytes, '\n');
-    snprintf(line, size, "%.200s", *bytes ? end ? end + 1 : bytes : "it said nothing");
+    snprintf(line, size, "%.200s", end ? end + 1 : bytes);
 }
 
 int up_engine_start_apart(const char *name, struct err *err)
