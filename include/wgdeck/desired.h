@@ -62,6 +62,7 @@ struct lint {
     size_t count, capacity;
 };
 void lint_mesh(const struct mesh *mesh, const struct desired *desired, const struct observed *seen, struct lint *lint); /* LINT zeroed */
+void lint_leave_out(struct lint *lint, const bool *leaving); /* per node: what concerns one that is taken out is no reason to keep it */
 void lint_free(struct lint *lint);
 bool lint_has_error(const struct lint *lint);
 

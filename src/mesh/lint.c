@@ -139,6 +139,22 @@ void lint_mesh(const struct mesh *mesh, const struct desired *desired, const str
     free(context.claims);
 }
 
+void lint_leave_out(struct lint *lint, const bool *leaving)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < lint->count; i++) {
+        struct lint_finding *finding = &lint->findings[i];
+        bool leaves = false;
+        for (int n = 0; n < 2; n++)
+            leaves |= finding->nodes[n] != NONE && leaving[finding->nodes[n]];
+        if (leaves)
+            free(finding->text);
+        else
+            lint->findings[kept++] = *finding;
+    }
+    lint->count = kept;
+}
+
 void lint_free(struct lint *lint)
 {
     for (size_t i = 0; i < lint->count; i++)

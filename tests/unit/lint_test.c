@@ -508,6 +508,30 @@ static void test_seen(void **state)
     }
 }
 
+/* Whatever is wrong with a node, it can be taken out. */
+static void test_leaving(void **state)
+{
+    (void)state;
+    struct world world = make_world(FULL, false);
+    struct lint lint = {0};
+    route_on_network(&world);
+    add_route(&world.seen->nodes[2], "10.44.0.1/32", "eth0");
+    add_route(&world.seen->nodes[2], "10.44.0.2/32", "eth0");
+    for (size_t i = 0; i < 3; i++)
+        observation_sort(&world.seen->nodes[i]);
+    lint_mesh(world.mesh, world.desired, world.seen, &lint);
+    assert_int_equal(lint.count, 3);
+    lint_leave_out(&lint, (const bool[]){false, false, false});
+    assert_int_equal(lint.count, 3);
+    lint_leave_out(&lint, (const bool[]){true, false, false}); /* its own, and c's about it */
+    assert_int_equal(lint.count, 1);
+    assert_true(lint.findings[0].nodes[0] == 2 && lint.findings[0].nodes[1] == 1);
+    lint_leave_out(&lint, (const bool[]){false, false, true});
+    assert_false(lint_has_error(&lint));
+    lint_free(&lint);
+    free_world(&world);
+}
+
 /* A thousand nodes, each with a hundred routes of its own, are judged at once. */
 static void test_large(void **state)
 {
@@ -533,7 +557,7 @@ static void test_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_healthy), cmocka_unit_test(test_unreached), cmocka_unit_test(test_file), cmocka_unit_test(test_seen), cmocka_unit_test(test_large),
+        cmocka_unit_test(test_healthy), cmocka_unit_test(test_unreached), cmocka_unit_test(test_file), cmocka_unit_test(test_seen), cmocka_unit_test(test_leaving), cmocka_unit_test(test_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
