@@ -6,15 +6,22 @@
 
 #include "wgdeck/mem.h"
 
+bool plan_is_up(const struct plan_view *view)
+{
+    return view->running && (!view->link || view->link->up);
+}
+
 void plan_interface(struct planning *planning, size_t index)
 {
     const struct plan_view *view = &planning->views[index];
     const struct desired_node *desired = &planning->desired->nodes[index];
     struct plan_node *node = &planning->plan->nodes[index];
-    if (!view->running) {
+    if (!plan_is_up(view)) {
         struct plan_operation *operation = plan_add(node, PLAN_INTERFACE, true, false);
         operation->engine = desired->engine;
-        if (plan_engine_is_dead(view->seen, desired->interface))
+        if (view->running)
+            operation->before = mem_text("down");
+        else if (plan_engine_is_dead(view->seen, desired->interface))
             operation->why = mem_text("its engine is dead");
         else if (view->config)
             operation->why = mem_text("it is saved, and not up");
@@ -67,12 +74,12 @@ static void plan_own_addresses(struct planning *planning, size_t index)
 
 #define TABLE_MAIN 254
 
-/* Its kernel will route it by an address that the interface is to get. */
+/* Its kernel will route it by an address that the interface is to get, or when it comes up. */
 static bool will_be_connected(const struct plan_view *view, const struct desired_node *desired, const struct prefix *prefix)
 {
     for (size_t i = 0; i < desired->address_count; i++)
         if (prefix_covers(&desired->addresses[i], prefix) &&
-            !(view->running && view->link && has_address(view->link->addresses, view->link->address_count, &desired->addresses[i])))
+            !(plan_is_up(view) && view->link && has_address(view->link->addresses, view->link->address_count, &desired->addresses[i])))
             return true;
     return false;
 }
@@ -111,7 +118,7 @@ static struct prefix *list_asked(const struct plan_view *view, size_t *count)
     size_t capacity = 0;
     struct prefix *asked = NULL;
     *count = 0;
-    for (size_t i = 0; view->running && i < view->running->peer_count; i++)
+    for (size_t i = 0; plan_is_up(view) && i < view->running->peer_count; i++)
         for (size_t k = 0; k < view->running->peers[i].allowed_count; k++) {
             MEM_GROW(asked, *count, capacity);
             asked[(*count)++] = view->running->peers[i].allowed[k];
@@ -170,7 +177,7 @@ static void plan_route(const struct routing *routing, const struct prefix *prefi
     }
     if ((device && !strcmp(device, desired->interface)) || will_be_connected(view, desired, prefix))
         return;
-    int now = view->running ? find_table_route(planning, routing->index, prefix) : NO_ROUTE;
+    int now = plan_is_up(view) ? find_table_route(planning, routing->index, prefix) : NO_ROUTE;
     if (device && now == SAME_ROUTE)
         note_shadowed(node, prefix, device);
     else if ((device || now == NO_ROUTE) && !is_planned(node, prefix))

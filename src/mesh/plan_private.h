@@ -45,6 +45,7 @@ enum plan_preshared plan_preshared_of(const struct planning *planning, size_t no
 bool plan_is_live(const struct plan_view *view, const struct device_peer *row);
 void plan_rows(struct planning *planning, size_t node);           /* ROW */
 void plan_rows_removed(struct planning *planning, size_t node);   /* ROW_REMOVE, and notes of rows that stay */
+bool plan_is_up(const struct plan_view *view);                    /* it runs, and its link is up */
 void plan_interface(struct planning *planning, size_t node);      /* INTERFACE, LISTEN_PORT, MTU */
 void plan_addresses(struct planning *planning, size_t node);      /* ADDRESS, ROUTE, FORWARDING */
 void plan_addresses_removed(struct planning *planning, size_t node); /* ROUTE_REMOVE, ADDRESS_REMOVE */

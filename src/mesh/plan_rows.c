@@ -298,6 +298,21 @@ static char *reason_to_go(const struct planning *planning, size_t index, const s
     return desired_row_find(&planning->desired->nodes[index], known->index) ? NULL : mem_format("no link with %s in this topology", name);
 }
 
+/* A row that stays, and loses something all the same. */
+static void note_theft(struct planning *planning, size_t index, const struct device_peer *row)
+{
+    const struct desired_node *desired = &planning->desired->nodes[index];
+    char prefix[PREFIX_TEXT_SIZE], key[KEY_TEXT_SIZE];
+    key_text(&row->public_key, key);
+    for (size_t r = 0; r < desired->row_count; r++)
+        for (size_t i = 0; i < desired->rows[r].allowed_count; i++)
+            for (size_t k = 0; k < row->allowed_count; k++)
+                if (!prefix_compare(&desired->rows[r].allowed[i], &row->allowed[k])) {
+                    prefix_text(&row->allowed[k], prefix);
+                    plan_note(&planning->plan->nodes[index], "the row of the key %.8s... loses %s, which is %s's", key, prefix, planning->mesh->nodes[desired->rows[r].peer].name);
+                }
+}
+
 static void plan_removal(struct planning *planning, size_t index, const struct key *key, bool running, bool saved)
 {
     struct plan_node *node = &planning->plan->nodes[index];
@@ -306,6 +321,9 @@ static void plan_removal(struct planning *planning, size_t index, const struct k
     if (!why && !known) {
         key_text(key, text);
         plan_note(node, "a row of the key %.8s... is in no mesh file: left alone (to take such rows away: --prune)", text);
+        const struct device_peer *row = running ? device_find_peer(planning->views[index].running, key) : NULL;
+        if (row)
+            note_theft(planning, index, row);
     }
     if (!why)
         return;

@@ -113,7 +113,10 @@ static void add_operation(const struct plan_operation *operation, const size_t *
         prefix_text(&operation->prefix, prefix);
     switch (operation->kind) {
     case PLAN_INTERFACE:
-        buf_add_format(buf, "+ interface  %s", engine_text(operation->engine));
+        if (operation->before)
+            buf_add_text(buf, "~ interface  up");
+        else
+            buf_add_format(buf, "+ interface  %s", engine_text(operation->engine));
         break;
     case PLAN_INTERFACE_REMOVE:
         buf_add_text(buf, "- interface  down; its file is kept under another name, nothing starts it at boot");
@@ -244,7 +247,7 @@ static void add_end(const struct plan *plan, size_t changed, size_t ready, struc
     else if (ready)
         buf_add_format(buf, "Nothing to do on the other nodes: %zu of %zu are as the mesh file asks.\n", ready, plan->node_count);
     else
-        buf_add_text(buf, "Nothing can be done: no node could be looked at.\n");
+        buf_add_text(buf, "Nothing can be done on any node: what stands in the way is named above.\n");
 }
 
 void plan_to_text(const struct plan *plan, bool brief, struct buf *buf)

@@ -181,6 +181,19 @@ static void go_down(struct hands *hands)
         plan_simulate_running(&simulated, &(struct plan_operation){.kind = PLAN_INTERFACE_REMOVE}, 0);
 }
 
+static void link_down(struct hands *hands)
+{
+    struct observed_link *link = hands->link;
+    if (!link)
+        return;
+    link->up = false;
+    while (link->address_count && link->addresses[link->address_count - 1].address.family == AF_INET6)
+        link->address_count--;
+    for (size_t i = 0; i < hands->seen->table_route_count; i++)
+        if (!strcmp(hands->seen->table_routes[i].device, link->name))
+            hands->seen->table_routes[i--] = hands->seen->table_routes[--hands->seen->table_route_count];
+}
+
 static void go_bare(struct hands *hands)
 {
     plan_world_bare(hands->seen, (unsigned)hands->node);
@@ -244,7 +257,7 @@ static void forget_boot(struct hands *hands)
 
 static void (*const damages[])(struct hands *hands) = {
     drop_running, drop_saved, change_allowed, change_endpoint, change_keepalive, change_preshared, add_removed, add_stranger, lose_config, go_down,
-    go_bare, change_port, change_mtu, drop_address, add_address, drop_routes, stop_forwarding, forget_boot,
+    go_bare, change_port, change_mtu, drop_address, add_address, drop_routes, stop_forwarding, forget_boot, link_down,
 };
 
 static void damage(struct plan_world *world)

@@ -292,6 +292,14 @@ static inline void plan_simulate_interface(const struct plan_simulated *simulate
 {
     struct observation *seen = simulated->seen;
     const struct observed_config *config = plan_world_saved(seen, simulated->interface);
+    struct observed_link *link = plan_world_link(seen, simulated->interface);
+    if (link) { /* it was down */
+        link->up = true;
+        for (size_t i = 0; i < link->address_count; i++)
+            if (link->addresses[i].length < address_bits(&link->addresses[i].address))
+                plan_simulate_table(seen, &link->addresses[i], simulated->interface, true);
+        return;
+    }
     seen->devices = mem_resize(seen->devices, seen->device_count + 1, sizeof *seen->devices);
     struct device *device = &seen->devices[seen->device_count++];
     *device = (struct device){.engine = ENGINE_KERNEL, .has_private = true, .public_key = simulated->world->mesh->nodes[simulated->node].public_key};
