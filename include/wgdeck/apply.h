@@ -30,7 +30,8 @@
  *   {"op":"confirm","change":ID,"interface":"wg0"}    the files take their names, the service is enabled, the guard ends. -> {"warnings":[…]}   Said twice: the same answer.
  *   {"op":"revert","change":ID,"interface":"wg0"}     the old state is put back now. -> {"restored":true}
  *   {"op":"release","change":ID}                      the lock goes, when nothing was staged.
- * Errors: {"id":N,"ok":false,"error":"…","code":"locked|busy|refused|unknown-change|failed"}.
+ * Errors: {"id":N,"ok":false,"error":"…","code":"locked|busy|refused|unknown-change|failed|guarded"}. failed: the node is in its old state; guarded: it could not be put
+ * back at once, and its guard goes on trying.
  *
  * At every moment the node is in its old or its new state, or will be within WITHIN seconds; after a power cut it boots into the state of its file, which changes by rename at confirm. */
 #ifndef WGDECK_APPLY_H

@@ -106,7 +106,7 @@ int change_preshared_take(struct change_secrets *secrets, const struct key *publ
 
 /* --- change_deed.c: what helper and guard both can do. Each takes the turn itself. */
 
-enum change_outcome { CHANGE_DONE, CHANGE_FAILED, CHANGE_IS_REFUSED, CHANGE_UNKNOWN, CHANGE_BUSY };
+enum change_outcome { CHANGE_DONE, CHANGE_FAILED, CHANGE_IS_REFUSED, CHANGE_UNKNOWN, CHANGE_BUSY, CHANGE_IS_GUARDED };
 extern const char *const change_codes[]; /* the words of the wire */
 
 /* Into ERR: why the change ID is not there any more. */

@@ -16,7 +16,7 @@ enum { SMALL_FILE_MAX = 4096 };
 static const double turn_patience = 8;  /* seconds: a guard that has the turn, and an engine that is slow */
 
 const char *const change_codes[] = {
-    [CHANGE_DONE] = NULL, [CHANGE_FAILED] = "failed", [CHANGE_IS_REFUSED] = "refused", [CHANGE_UNKNOWN] = "unknown-change", [CHANGE_BUSY] = "busy",
+    [CHANGE_DONE] = NULL, [CHANGE_FAILED] = "failed", [CHANGE_IS_REFUSED] = "refused", [CHANGE_UNKNOWN] = "unknown-change", [CHANGE_BUSY] = "busy", [CHANGE_IS_GUARDED] = "guarded",
 };
 
 static bool is_of_this_boot(const struct change_journal *journal)
@@ -172,7 +172,7 @@ static enum change_outcome confirm_not(struct change_journal *journal, struct er
     struct err why = *err, back;
     if (change_put_back(journal, why.text, &back)) {
         err_set(err, "%s; and the old state cannot be put back yet: %s", why.text, back.text);
-        return CHANGE_FAILED;
+        return CHANGE_IS_GUARDED;
     }
     err_set(err, "%s; the old state is put back", why.text);
     return CHANGE_FAILED;
@@ -230,11 +230,11 @@ static enum change_outcome revert_journal(struct change_journal *journal, const 
 {
     struct buf warnings = BUF_EMPTY;
     if (journal->step != CHANGE_CONFIRMED)
-        return change_put_back(journal, why, err) ? CHANGE_FAILED : CHANGE_DONE;
+        return change_put_back(journal, why, err) ? CHANGE_IS_GUARDED : CHANGE_DONE;
     int result = complete(journal, &warnings, err);
     buf_free(&warnings);
     if (result)
-        return change_put_back(journal, why, err) ? CHANGE_FAILED : CHANGE_DONE;
+        return change_put_back(journal, why, err) ? CHANGE_IS_GUARDED : CHANGE_DONE;
     err_set(err, "%s: the change was being confirmed already, and is now", journal->name);
     return CHANGE_IS_REFUSED;
 }

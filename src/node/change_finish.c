@@ -162,7 +162,7 @@ static void fail(struct change_session *session, uint64_t request, struct change
         (void)change_session_unguarded(session);
         change_session_drop_operations(session);
     }
-    server_refuse(session->server, request, "failed", err.text, at);
+    server_refuse(session->server, request, session->guard < 0 ? "failed" : "guarded", err.text, at);
 }
 
 /* --- the two parts */

@@ -235,7 +235,7 @@ void change_stage(struct server *server, const cJSON *request)
         result = -1;
         server_refuse(server, id, "busy", err.text, SIZE_MAX);
     } else if ((result = stage(&staging, &err)) != 0) {
-        server_refuse(server, id, "failed", err.text, staging.at);
+        server_refuse(server, id, staging.session->guard < 0 ? "failed" : "guarded", err.text, staging.at);
     } else {
         struct json json = server_answer(server, id);
         server_send(server, &json);

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from lab import Lab, Host, genkey, pubkey
-from run import timeout
+from run import Skip, timeout
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 HELPER = TOP / os.environ.get("BUILD", "build") / f"wgdeck-{os.uname().machine}"
@@ -440,6 +440,49 @@ def test_operation_fails():
         helper.ask("finish", change="0000000000000001")
         helper.confirm()
         node.is_new()
+
+
+def engine(host):
+    return [pid for pid, argv in host.processes() if "wireguard-go" in argv[0] or argv[1:2] == ["engine"]]
+
+
+def test_engine_dies():
+    """With its interface, in the middle of a change: what is put back is made anew, row by row."""
+    if "kernel" in os.environ.get("LAB_ENGINE", ""):
+        raise Skip("the kernel's engine does not die")
+    with Node() as node:
+        helper = node.staged()
+        for pid in engine(node.host):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not node.host.out("ip -o link").count("wg0"), 3, "the interface stays")
+        helper.revert()
+        assert node.is_old(), state(node.host)
+        until(lambda: node.lab.ping("a", "b", count=1), 10, "the link is not up again")
+
+
+@timeout(120)
+def test_engine_hangs():
+    """It is said, nothing is touched; in the middle of a change it is put back as soon as the engine answers again."""
+    if "kernel" in os.environ.get("LAB_ENGINE", ""):
+        raise Skip("the kernel's engine does not hang")
+    with Node() as node:
+        helper, wanted = node.helper(), operations(node.lab)
+        helper.begin()
+        for pid in engine(node.host):
+            os.kill(pid, signal.SIGSTOP)
+        helper.refused("stage", "failed", "hangs|answer", change="0000000000000001", within=WITHIN, operations=wanted)
+        for pid in engine(node.host):
+            os.kill(pid, signal.SIGCONT)
+        node.put_back()
+        helper.stage(wanted)
+        for pid in engine(node.host):
+            os.kill(pid, signal.SIGSTOP)
+        helper.refused("revert", "guarded", "hangs|answer", change="0000000000000001", interface="wg0")
+        helper.kill()
+        time.sleep(WITHIN + 2)
+        for pid in engine(node.host):
+            os.kill(pid, signal.SIGCONT)
+        node.put_back(25)
 
 
 def test_two_operators():
