@@ -253,7 +253,7 @@ const struct cmd cmd_add = {
     .description = "Without arguments, on a terminal, it asks for everything, one step after the other, with a proposal and its reason for each; nothing is changed before the plan is agreed to.\n\n"
                    "Looks at the new hosts, chooses a free address and an endpoint for each and says why, writes them into the mesh file, and then does what \"wgdeck apply\" does: shows the plan for every "
                    "node, asks, and carries it out. The links of the other nodes go on without an interruption.\n\n"
-                   "The endpoint is the address that SSH dials when it is public or the node has it on an interface of its own, else a public address that the node has; else it is taken to be "
+                   "The endpoint is the address that SSH dials when the node has it on an interface of its own, else a public address that the node has; else it is taken to be "
                    "behind NAT and opens its links itself.\n\n"
                    "If the plan is not carried out, or fails and is put back, the mesh file is as before.",
     .options = add_options,

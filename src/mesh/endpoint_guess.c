@@ -60,18 +60,18 @@ char *endpoint_guess(const struct mesh *mesh, const struct observation *seen, ui
         *why = mem_format("SSH dials this address, and the node has it on %s", interface);
         return endpoint_of(&dialled, port);
     }
-    if (has_dialled && !address_is_private(&dialled)) {
-        *why = mem_format("SSH dials this address; the node does not have it itself, so UDP %u has to be let through to it as SSH is", port);
-        return endpoint_of(&dialled, port);
-    }
     const struct address *own = own_public(mesh, seen, &interface);
     if (own) {
         *why = mem_format("a public address that it has on %s", interface);
         return endpoint_of(own, port);
     }
-    if (has_dialled)
+    /* An endpoint that is not one fails silently, and late: when the NAT has forgotten the node's own packets. None at all fails at once, if it is needed. */
+    if (has_dialled && !address_is_private(&dialled)) {
         address_text(&dialled, text);
-    *why = mem_format("%s%s%sit shows no public address: taken to be behind NAT, it opens its links itself", has_dialled ? "SSH dials " : "",
-                      has_dialled ? text : "", has_dialled ? ", which is not its own; " : "");
+        *why = mem_format("SSH dials %s, which the node does not have itself: taken to be behind NAT, it opens its links itself; where UDP %u comes through to it, as in "
+                          "most clouds, give %s as its endpoint", text, port, text);
+    } else {
+        *why = mem_text("it has no public address: taken to be behind NAT, it opens its links itself");
+    }
     return NULL;
 }
