@@ -207,9 +207,10 @@ void lint_look_route_collision(struct lint_context *context)
     each_clash(context, tell_collision);
 }
 
+/* That the tunnel takes a part of a route is said before it does; once it runs, nobody misses those hosts. */
 static void tell_overlap(struct lint_context *context, size_t node, const struct observed_table_route *route, enum clash clash, const struct way *way)
 {
-    if (clash == CLASH_TAKES)
+    if (clash == CLASH_TAKES || (clash == CLASH_TAKEN && runs_already(context, node, &way->prefix)))
         return;
     char text[PREFIX_TEXT_SIZE], *words = way_words(context, way);
     prefix_text(&route->to, text);
@@ -249,14 +250,15 @@ static bool is_docker_network(const struct observation *seen, const struct prefi
     return false;
 }
 
-/* Docker avoids what the node has a route to; so does it the Network once the interface is there, but not when it starts before the interface. */
+/* Docker avoids what the node has a route to, but not when it starts before the interface. Said while another Network can still be chosen. */
 static void look_at_pools(struct lint_context *context, size_t node, const struct observation *seen)
 {
     for (size_t p = 0; p < COUNT_OF(pools); p++)
         for (size_t n = 0; n < context->mesh->network_count; n++) {
             struct prefix pool;
             char text[PREFIX_TEXT_SIZE];
-            if (prefix_parse(pools[p], &pool) != 0 || !prefix_overlaps(&pool, &context->mesh->networks[n]) || is_docker_network(seen, &context->mesh->networks[n]))
+            if (prefix_parse(pools[p], &pool) != 0 || !prefix_overlaps(&pool, &context->mesh->networks[n]) ||
+                runs_already(context, node, &context->mesh->networks[n]) || is_docker_network(seen, &context->mesh->networks[n]))
                 continue;
             prefix_text(&context->mesh->networks[n], text);
             lint_find(context, node, NONE, "%s: Docker runs there, and takes its networks from %s too, in which the mesh's Network %s lies: set default-address-pools in "

@@ -440,6 +440,8 @@ static void test_seen(void **state)
         {"docker_in_network", FULL, false, docker_in_network, "E address-collision a"},
         {"docker_in_network", FULL, true, docker_in_network, "W address-collision a"}, /* it is like that already */
         {"lan_around", FULL, false, lan_around, "W route-overlap a"},
+        {"lan_around", FULL, true, lan_around, ""}, /* it has been like that for long */
+        {"route_to_free_part", FULL, true, route_to_free_part, "W route-overlap a"},
         {"lan_with_our_address", FULL, false, lan_with_our_address, "E address-collision a"},
         {"route_on_network", FULL, false, route_on_network, "E route-collision a"},
         {"route_on_network", FULL, true, route_on_network, "W route-collision a"},
@@ -460,6 +462,7 @@ static void test_seen(void **state)
         {"mesh_address_of_another", FULL, false, mesh_address_of_another, "E address-collision a c"},
         {"own_mesh_address_on_lo", FULL, false, own_mesh_address_on_lo, ""},
         {"pool of docker", "[Mesh]\nNetwork = 172.20.0.0/24\n[Node a]\nSsh = a\nAddress = 172.20.0.1\n", false, nothing, "W docker-pool a"},
+        {"pool of docker", "[Mesh]\nNetwork = 172.20.0.0/24\n[Node a]\nSsh = a\nAddress = 172.20.0.1\n", true, nothing, ""},
         {"pool of docker", "[Mesh]\nNetwork = 172.20.0.0/24\n[Node a]\nSsh = a\nAddress = 172.20.0.1\n[Node b]\nSsh = b\nAddress = 172.20.0.2\nEndpoint = 203.0.113.2\n", false, no_docker, ""},
         {"ssh_from_behind", BEHIND, false, ssh_from_behind, "E ssh-cut-off b a"},
         {"ssh_from_behind", BEHIND, true, ssh_from_behind, "W ssh-through-tunnel b"},
