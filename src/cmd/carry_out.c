@@ -34,11 +34,6 @@ struct carrying {
     bool planned, going, done, agreed;
 };
 
-const char *carry_out_plural(size_t count)
-{
-    return count == 1 ? "" : "s";
-}
-
 /* Before a change */
 
 bool carry_out_open(const struct options *options, struct mesh_file *file)
@@ -436,7 +431,7 @@ int carry_out_run(struct carry_out *wanted)
     return status;
 }
 
-static void take_back(struct carry_out *wanted, const struct buf *before)
+void carry_out_take_back(struct carry_out *wanted, const struct buf *before)
 {
     struct err err;
     const char *name = wanted->options->cmd->name;
@@ -461,7 +456,7 @@ int carry_out_edit(struct carry_out *wanted, const struct mesh_edits *edits, boo
     } else if (!no_apply) {
         status = carry_out_run(wanted);
         if (!wanted->kept)
-            take_back(wanted, &before);
+            carry_out_take_back(wanted, &before);
     } else {
         log_notice("%s: %s is edited; \"wgdeck apply\" carries it out", wanted->options->cmd->name, wanted->file->path);
     }

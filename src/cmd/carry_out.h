@@ -44,9 +44,8 @@ void carry_out_free(struct carry_out *wanted);
 int carry_out_run(struct carry_out *wanted);
 /* Does the edits on the mesh file, then carry_out_run (not with NO_APPLY); an edit that the nodes do not follow is taken back. The exit status. */
 int carry_out_edit(struct carry_out *wanted, const struct mesh_edits *edits, bool no_apply);
-
-/* How often a thing is there: "1 node", "3 nodes". */
-const char *carry_out_plural(size_t count);
+/* The mesh file becomes what it was BEFORE, unless somebody else has edited it; says which. */
+void carry_out_take_back(struct carry_out *wanted, const struct buf *before);
 
 /* Progress on standard error while a change runs (carry_out_show.c): lines that are rewritten on a terminal, else plain ones. */
 struct carry_out_show;

@@ -10,6 +10,8 @@
 #include "wgdeck/log.h"
 #include "wgdeck/mem.h"
 
+enum { DATE_SIZE = 16 };
+
 static const struct cmd_option remove_options[] = {
     {.name = "keep-interface", .help = "leave the interface of the node as it is; the others forget it all the same"},
     CARRY_OUT_NO_APPLY_ROW,
@@ -17,21 +19,29 @@ static const struct cmd_option remove_options[] = {
     {0},
 };
 
-static void make_edits(const struct options *options, struct mesh_edits *edits)
+static void date_of_today(char date[static DATE_SIZE])
 {
-    char date[16];
     time_t now = (time_t)(clock_wall() / CLOCK_SECOND);
     struct tm parts;
-    strftime(date, sizeof date, "%Y-%m-%d", localtime_r(&now, &parts));
-    for (int i = 0; i < options->operand_count; i++)
-        mesh_edits_add(edits, MESH_EDIT_REMOVE_NODE, options->operands[i], NULL, date);
+    strftime(date, DATE_SIZE, "%Y-%m-%d", localtime_r(&now, &parts));
 }
 
-/* The nodes have done it; only then does the file forget how they are reached. */
-static int edit_after(struct carry_out *wanted, const struct mesh_edits *edits)
+static void make_edits(const struct options *options, const struct mesh_file *file, const char *date, struct mesh_edits *edits)
+{
+    for (int i = 0; i < options->operand_count; i++)
+        if (mesh_find_node(file->mesh, options->operands[i]) != SIZE_MAX)
+            mesh_edits_add(edits, MESH_EDIT_REMOVE_NODE, options->operands[i], NULL, date);
+}
+
+/* The change edits the file when the nodes have done it. Where there was nothing to be done on any node, nobody has. */
+static int edit_rest(struct carry_out *wanted, const char *date)
 {
     struct err err;
-    if (!mesh_file_edit(wanted->file, edits, &err)) {
+    struct mesh_edits edits = {0};
+    make_edits(wanted->options, wanted->file, date, &edits);
+    int result = edits.count ? mesh_file_edit(wanted->file, &edits, &err) : 0;
+    mesh_edits_free(&edits);
+    if (!result) {
         log_notice("remove: %s is edited; what rows need to know of the removed stays in [Removed] sections", wanted->file->path);
         return CMD_OK;
     }
@@ -39,22 +49,35 @@ static int edit_after(struct carry_out *wanted, const struct mesh_edits *edits)
     return CMD_FAILED;
 }
 
+static int take_out(struct carry_out *wanted, const bool *leaving, const char *date)
+{
+    struct buf before = BUF_EMPTY;
+    buf_add(&before, wanted->file->bytes.data, wanted->file->bytes.length);
+    wanted->change.plan.leaving = leaving;
+    wanted->change.leaving_date = date;
+    int status = carry_out_run(wanted);
+    if (wanted->kept && edit_rest(wanted, date))
+        status = CMD_FAILED;
+    if (!wanted->kept && (before.length != wanted->file->bytes.length || memcmp(before.data, wanted->file->bytes.data, before.length)))
+        carry_out_take_back(wanted, &before);
+    buf_free(&before);
+    return status;
+}
+
 static int remove_nodes(struct options *options, struct mesh_file *file, const bool *leaving)
 {
     struct carry_out wanted;
     struct mesh_edits edits = {0};
+    char date[DATE_SIZE];
     if (!carry_out_read_apply(options, file, &wanted))
         return options->status;
     int status;
-    make_edits(options, &edits);
-    if (options_given(options, "no-apply") || options_given(options, "keep-interface")) {
+    date_of_today(date);
+    make_edits(options, file, date, &edits);
+    if (options_given(options, "no-apply") || options_given(options, "keep-interface"))
         status = carry_out_edit(&wanted, &edits, options_given(options, "no-apply"));
-    } else {
-        wanted.change.plan.leaving = leaving;
-        status = carry_out_run(&wanted);
-        if (wanted.kept && edit_after(&wanted, &edits))
-            status = CMD_FAILED;
-    }
+    else
+        status = take_out(&wanted, leaving, date);
     mesh_edits_free(&edits);
     carry_out_free(&wanted);
     return status;

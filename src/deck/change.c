@@ -383,8 +383,16 @@ void change_go(struct change *change)
 void change_stop(struct change *change)
 {
     change->stopped = true;
-    if (change->phase <= CHANGE_PLANNED)
+    if (change->phase <= CHANGE_PLANNED) {
         change_end(change, CHANGE_REFUSED);
+    } else if (change->phase == CHANGE_VERIFYING && change->waiting) { /* pings change no node: nobody waits for them to end */
+        for (size_t i = 0; i < change->mesh->node_count; i++) {
+            helper_free(change->actors[i].verifier);
+            change->actors[i].verifier = NULL;
+        }
+        change->waiting = 0;
+        soon(change);
+    }
 }
 
 /* --- life */
