@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -275,9 +276,11 @@ static int try_sessions(const char *engine)
     CHECK(handshake_of("wga", &public_b) == handshake);
     /* a port that is taken is said before anything is touched */
     const struct plan_operation port = {.kind = PLAN_LISTEN_PORT, .running = true, .number = 51999};
-    CHECK(shell("python3 -c 'import socket, time; s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); s.bind((\"::\", 51999)); time.sleep(60)' & echo $! > /tmp/pid; sleep 0.5") == 0);
+    const struct sockaddr_in6 taken = {.sin6_family = AF_INET6, .sin6_port = htons(51999)};
+    int owner = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CHECK(bind(owner, (const struct sockaddr *)&taken, sizeof taken) == 0);
     CHECK(change("wga", &port, 1, STATE_STAGE, NULL) == -1 && strstr(err.text, "51999"));
-    CHECK(shell("kill $(cat /tmp/pid)") == 0);
+    close(owner);
     state_free(&now);
     CHECK(state_read("wga", &now, &err) == 0 && state_equal(&now, &old));
     /* and to nothing */

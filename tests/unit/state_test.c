@@ -255,10 +255,16 @@ static void test_text_round_trip(void **unused)
         struct buf text = BUF_EMPTY;
         struct err err = {{0}};
         random_state(&chance, &state);
+        if (seed % 2)
+            state_endpoints_stay(&state, NULL, 0);
+        for (size_t i = 0; seed % 2 && i < state.device.peer_count; i++)
+            state.endpoints_stay[i] = i % 3 == 0;
         state_write(&state, &text);
         if (state_parse(text.data, text.length, &read, &err))
             fail_msg("seed %llu: %s\n%s", (unsigned long long)seed, err.text, text.data);
         assert_same(seed, &state, &read);
+        for (size_t i = 0; seed % 2 && i < state.device.peer_count; i++)
+            assert_int_equal(read.endpoints_stay && read.endpoints_stay[i], state.endpoints_stay[i]);
         state_copy(&copy, &read);
         assert_same(seed, &state, &copy);
         if (text.length > 8) { /* cut off anywhere it is no state */
@@ -533,6 +539,24 @@ static void test_large_rows_by_netlink(void **unused)
     state_free(&engine);
 }
 
+/* Only endpoints that the change sets are put back; others may have roamed. */
+static void test_endpoints_that_stay(void **unused)
+{
+    struct state old, now;
+    struct plan_operation operation = {.kind = PLAN_ROW, .key = key_of(2), .set_endpoint = true};
+    (void)unused;
+    begin_state(&old);
+    state_copy(&now, &old);
+    endpoint_parse("198.51.100.9:999", &now.device.peers[1].endpoint);
+    assert_false(state_equal(&now, &old));
+    state_endpoints_stay(&old, &operation, 1);
+    assert_false(state_equal(&now, &old));
+    state_endpoints_stay(&old, &operation, 0);
+    assert_true(state_equal(&now, &old));
+    state_free(&old);
+    state_free(&now);
+}
+
 static void test_secrets_stay_in_order(void **unused)
 {
     struct up_secrets *secrets = NULL;
@@ -564,6 +588,7 @@ int main(void)
         cmocka_unit_test(test_garbled_texts),
         cmocka_unit_test(test_engines_are_told_what_differs),
         cmocka_unit_test(test_large_rows_by_netlink),
+        cmocka_unit_test(test_endpoints_that_stay),
         cmocka_unit_test(test_secrets_stay_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
