@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ask.h"
+#include "columns.h"
 #include "mesh_choice.h"
 #include "terminal.h"
 #include "wgdeck/apply.h"
@@ -264,7 +265,7 @@ static void show_plan(const struct carry_out *wanted, const struct plan *plan)
         plan_to_json(plan, &json);
         buf_add_char(&text, '\n');
     } else if (wanted->intro) { /* a rotation: its plans are made node by node, and what else is open stays so */
-        buf_add_format(&text, "%s\n", wanted->intro);
+        add_filled(&text, wanted->intro, 0, 0, terminal_width(STDOUT_FILENO));
         for (size_t i = 0; i < plan->lint.count; i++)
             buf_add_format(&text, "%s: %s\n", plan->lint.findings[i].error ? "error" : "warning", plan->lint.findings[i].text);
         if (!plan_is_empty(plan))

@@ -133,6 +133,9 @@ static void draw_screen(struct carry_out_show *show, const struct change *change
     enum change_phase phase = change_phase(change);
     if (phase <= CHANGE_PLANNED && (double)(clock_steady() - show->started) < SHOWN_AFTER * (double)CLOCK_SECOND)
         return;
+    if (phase > CHANGE_PLANNED && show->phase <= CHANGE_PLANNED)
+        show->started = clock_steady(); /* while a person thought about the plan nothing was done */
+    show->phase = phase;
     struct buf out = BUF_EMPTY, head = BUF_EMPTY;
     size_t rows = screen_rows(), room = rows > ROWS_KEPT_FREE + 2 ? rows - ROWS_KEPT_FREE - 2 : 1, lines = 1, left = 0;
     double seconds = (double)(clock_steady() - show->started) / (double)CLOCK_SECOND;

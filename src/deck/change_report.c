@@ -40,7 +40,11 @@ static size_t verified_links(const struct change *change)
 static void add_pending(const struct change *change, struct buf *buf)
 {
     for (size_t i = 0; i < change->mesh->node_count; i++)
-        if (change->nodes[i].pending)
+        if (change->nodes[i].pending && change->options.plan.leaving && change->options.plan.leaving[i])
+            buf_add_format(buf, "%s was not reached (%s): %s still runs there. When it can be reached again, on it: wgdeck down %s (or wg-quick down %s), and take /etc/wireguard/%s.conf away.\n",
+                           change->mesh->nodes[i].name, change->nodes[i].text ? change->nodes[i].text : "no answer", change->mesh->nodes[i].interface, change->mesh->nodes[i].interface,
+                           change->mesh->nodes[i].interface, change->mesh->nodes[i].interface);
+        else if (change->nodes[i].pending)
             buf_add_format(buf, "%s is pending (%s): the next apply brings it up to date.\n", change->mesh->nodes[i].name, change->nodes[i].text ? change->nodes[i].text : "not reached");
 }
 

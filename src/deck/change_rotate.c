@@ -64,7 +64,9 @@ bool change_rotation_plan(struct change *change)
     plan_free(change->rotation);
     change->rotation = plan_rotation(change->mesh, change->desired, change_observed(change), change->rotating, &actor->next_key, &change->options.plan, &err);
     if (!change->rotation) {
-        change_node_failed(change, change->rotating, "%s", err.text);
+        const char *name = change->mesh->nodes[change->rotating].name;
+        bool named = !strncmp(err.text, name, strlen(name)) && !strncmp(err.text + strlen(name), ": ", 2); /* the report names it itself */
+        change_node_failed(change, change->rotating, "%s", err.text + (named ? strlen(name) + 2 : 0));
         return false;
     }
     leave_out_idle(change);
