@@ -143,7 +143,7 @@ static int check(struct staging *staging, struct err *err)
     if (check_port(staging, err) || prepare_file(staging, err))
         return -1;
     journal->service = !journal->takes_away && names_kind(staging->session, PLAN_SERVICE);
-    return journal->service ? boot_check(change_root, journal->name, err) : 0;
+    return journal->service ? boot_check(change_root, staging->session->name, err) : 0;
 }
 
 /* --- doing it */
