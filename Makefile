@@ -90,7 +90,7 @@ $(UNITS): systemd/wgdeck@.service systemd/wgdeck-engine@.service
 	@mkdir -p $(@D)
 	@{ for unit in up:systemd/wgdeck@.service engine:systemd/wgdeck-engine@.service; do \
 	    printf 'static const char %s_unit[] =\n' "$${unit%%:*}"; sed -e 's/[\\"?]/\\&/g' -e 's/.*/"&\\n"/' "$${unit#*:}"; echo ';'; done; } > $@.new && mv $@.new $@
-$(BUILD)/obj/node/boot.o: $(UNITS)
+$(BUILD)/obj/node/boot_systems.o: $(UNITS)
 # The recording that "wgdeck replay" shows; the assembler takes it in.
 $(BUILD)/obj/deck/incident.o: share/incident.jsonl
 

@@ -1,11 +1,9 @@
-/* What brings an interface up when the node boots: one row an init system, each with the files that it reads. Only interface names that have been checked come to stand in them. */
-#include "boot.h"
-
+/* Having an interface brought up at boot, or no longer (boot.h): files of init systems, and the program that they start. Only names that have been checked come to stand in them. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,257 +11,186 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "unit_texts.h"
+#include "boot_parts.h"
+#include "change.h"
 #include "wgdeck/file.h"
 #include "wgdeck/mem.h"
 
-#define PROGRAM_FOLDER "/usr/local/lib/wgdeck"
-#define PROGRAM PROGRAM_FOLDER "/wgdeck"
 enum { PROGRAM_LIMIT = 256 << 20, SMALL_FILE = 1 << 20, ROOM = 1 << 20 };
+#define COMMAND_PATIENCE 10 /* seconds */
 
 extern char **environ;
 
-/* A file that is written for an interface, or a link that enables it. */
-struct boot_file {
-    const char *path;    /* with %i for the interface */
-    const char *text;    /* of a file, with %i, @BIN@ and @PROGRAM@; NULL: a link */
-    const char *target;  /* of a link */
-    mode_t mode;
-};
-
-enum { FILES_MOST = 12 };
-struct boot_system {
-    const char *name;
-    const char *signs[3];             /* it is there when one of these is */
-    struct boot_file files[FILES_MOST];
-    const char *enabled[4][2];        /* a path that says that an interface is brought up, and what is said of it; %i in both */
-};
-
-#define SCRIPT_HEAD "# Made by wgdeck: WireGuard interface %i (wgdeck up).\n"
-static const char sysv_script[] =
-    "#!/bin/sh\n" SCRIPT_HEAD
-    "### BEGIN INIT INFO\n# Provides:          wgdeck-%i\n# Required-Start:    $remote_fs $network $named\n# Required-Stop:     $remote_fs $network\n"
-    "# Default-Start:     2 3 4 5\n# Default-Stop:      0 1 6\n# Short-Description: WireGuard interface %i\n### END INIT INFO\n"
-    "case \"$1\" in\nstart) exec @PROGRAM@ up %i ;;\nstop) exec @PROGRAM@ down %i ;;\nrestart|force-reload) @PROGRAM@ down %i; exec @PROGRAM@ up %i ;;\n"
-    "status) exec @PROGRAM@ show %i ;;\n*) echo \"usage: $0 start|stop|restart|status\" >&2; exit 2 ;;\nesac\n";
-static const char openrc_script[] =
-    "#!/sbin/openrc-run\n" SCRIPT_HEAD
-    "description=\"WireGuard interface %i\"\ndepend() {\n    need net\n    after dns\n}\nstart() {\n    ebegin \"Starting %i\"\n    @PROGRAM@ up %i\n    eend $?\n}\n"
-    "stop() {\n    ebegin \"Stopping %i\"\n    @PROGRAM@ down %i\n    eend $?\n}\n";
-static const char cron_line[] = SCRIPT_HEAD "@reboot root @PROGRAM@ up %i\n";
-
-static const struct boot_system systems[] = {
-    {.name = "systemd", .signs = {"/run/systemd/system"},
-     .files = {{"/etc/systemd/system/wgdeck@.service", up_unit, NULL, 0644},
-               {"/etc/systemd/system/wgdeck-engine@.service", engine_unit, NULL, 0644},
-               {"/etc/systemd/system/multi-user.target.wants/wgdeck@%i.service", NULL, "/etc/systemd/system/wgdeck@.service", 0}},
-     .enabled = {{"/etc/systemd/system/multi-user.target.wants/wgdeck@%i.service", "wgdeck@%i.service"},
-                 {"/etc/systemd/system/multi-user.target.wants/wg-quick@%i.service", "wg-quick@%i.service"},
-                 {"/etc/systemd/system/wg-quick.target.wants/wg-quick@%i.service", "wg-quick@%i.service"}}},
-    {.name = "openrc", .signs = {"/run/openrc", "/sbin/openrc-run"},
-     .files = {{"/etc/init.d/wgdeck.%i", openrc_script, NULL, 0755}, {"/etc/runlevels/default/wgdeck.%i", NULL, "/etc/init.d/wgdeck.%i", 0}},
-     .enabled = {{"/etc/runlevels/default/wgdeck.%i", "openrc, wgdeck.%i"}, {"/etc/runlevels/default/wg-quick.%i", "openrc, wg-quick.%i"}}},
-    {.name = "sysv", .signs = {"/etc/rc2.d"},
-     .files = {{"/etc/init.d/wgdeck-%i", sysv_script, NULL, 0755},
-               {"/etc/rc0.d/K01wgdeck-%i", NULL, "../init.d/wgdeck-%i", 0}, {"/etc/rc1.d/K01wgdeck-%i", NULL, "../init.d/wgdeck-%i", 0},
-               {"/etc/rc2.d/S90wgdeck-%i", NULL, "../init.d/wgdeck-%i", 0}, {"/etc/rc3.d/S90wgdeck-%i", NULL, "../init.d/wgdeck-%i", 0},
-               {"/etc/rc4.d/S90wgdeck-%i", NULL, "../init.d/wgdeck-%i", 0}, {"/etc/rc5.d/S90wgdeck-%i", NULL, "../init.d/wgdeck-%i", 0},
-               {"/etc/rc6.d/K01wgdeck-%i", NULL, "../init.d/wgdeck-%i", 0}},
-     .enabled = {{"/etc/rc2.d/S90wgdeck-%i", "/etc/init.d/wgdeck-%i"}}},
-    {.name = "cron", .signs = {"/etc/cron.d"},
-     .files = {{"/etc/cron.d/wgdeck-%i", cron_line, NULL, 0644}},
-     .enabled = {{"/etc/cron.d/wgdeck-%i", "cron"}}},
-};
-
-static const struct boot_system *find_system(const char *root)
+static int check_name(const char *name, struct err *err)
 {
-    for (size_t i = 0; i < COUNT_OF(systems); i++)
-        for (size_t s = 0; s < COUNT_OF(systems[i].signs) && systems[i].signs[s]; s++) {
-            char *path = mem_format("%s%s", root, systems[i].signs[s]);
-            bool there = access(path, F_OK) == 0;
-            free(path);
-            if (there)
-                return &systems[i];
-        }
-    return NULL;
+    if (boot_name_is_plain(name))
+        return 0;
+    return err_set(err, "%s: such a name cannot be brought up at boot (letters, digits and _=+.- only)", name);
 }
 
-const char *boot_init(const char *root)
-{
-    const struct boot_system *system = find_system(root);
-    return system ? system->name : "none";
-}
+/* --- programs of the system */
 
-/* ROOT, and TEXT with the interface and the program's places in it. */
-static char *fill(const char *root, const char *text, const char *name)
+/* Says nothing: our own output is the channel to the deck. 0: it ran; -1: it is not there. */
+static int run(const char *const words[BOOT_WORDS], const char *name)
 {
-    static const struct { const char *mark, *value; } marks[] = {{"%i", NULL}, {"@BIN@", PROGRAM_FOLDER}, {"@PROGRAM@", PROGRAM}};
-    struct buf out = BUF_EMPTY;
-    buf_add_text(&out, root);
-    while (*text) {
-        size_t i = 0;
-        while (i < COUNT_OF(marks) && strncmp(text, marks[i].mark, strlen(marks[i].mark)) != 0)
-            i++;
-        if (i == COUNT_OF(marks)) {
-            buf_add_char(&out, *text++);
-            continue;
-        }
-        buf_add_text(&out, marks[i].value ? marks[i].value : name);
-        text += strlen(marks[i].mark);
+    char *arguments[BOOT_WORDS + 1] = {0};
+    pid_t pid;
+    posix_spawn_file_actions_t actions;
+    for (size_t i = 0; i < BOOT_WORDS && words[i]; i++)
+        arguments[i] = boot_fill("", words[i], name);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+    int result = posix_spawnp(&pid, arguments[0], &actions, NULL, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    for (size_t i = 0; i < BOOT_WORDS; i++)
+        free(arguments[i]);
+    if (result)
+        return -1;
+    for (int i = 0; i < COMMAND_PATIENCE * 20; i++) {
+        if (waitpid(pid, NULL, WNOHANG) != 0)
+            return 0;
+        poll(NULL, 0, 50);
     }
-    return buf_take(&out);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    return 0;
 }
 
-/* A unit is one file for all interfaces: its %i is systemd's own. */
-static char *fill_file(const struct boot_file *file, const char *name)
+/* Not for another root: they would change the system that runs. */
+static void tell_system(const char *root, const struct boot_system *system, const char *name)
 {
-    return fill("", file->text, strstr(file->path, "%i") ? name : "%i");
-}
-
-static bool is_there(const char *path)
-{
-    struct stat status;
-    return lstat(path, &status) == 0;
-}
-
-/* "auto wg0" of ifupdown. */
-static bool is_in_interfaces(const char *root, const char *name)
-{
-    char *path = mem_format("%s/etc/network/interfaces", root);
-    struct buf text = BUF_EMPTY;
-    bool found = false;
-    if (file_read(path, SMALL_FILE, &text, NULL) == 0)
-        for (const char *line = buf_text(&text); *line && !found; line += strcspn(line, "\n"), line += *line == '\n') {
-            size_t length = strcspn(line, "\n"), gap = strspn(line, " \t");
-            if (length > gap + 5 && !strncmp(line + gap, "auto ", 5)) {
-                char *words = mem_text_part(line + gap + 5, length - gap - 5);
-                char *rest = NULL;
-                for (char *word = strtok_r(words, " \t", &rest); word; word = strtok_r(NULL, " \t", &rest))
-                    found = found || !strcmp(word, name);
-                free(words);
-            }
-        }
-    buf_free(&text);
-    free(path);
-    return found;
-}
-
-char *boot_find(const char *root, const char *name)
-{
-    const struct boot_system *system = find_system(root);
-    if (!device_name_is_valid(name))
-        return NULL;
-    for (size_t i = 0; system && i < COUNT_OF(system->enabled) && system->enabled[i][0]; i++) {
-        char *path = fill(root, system->enabled[i][0], name);
-        bool there = is_there(path);
-        free(path);
-        if (there)
-            return fill("", system->enabled[i][1], name);
-    }
-    return mem_text(is_in_interfaces(root, name) ? "ifupdown" : "");
+    for (size_t i = 0; !*root && i < BOOT_COMMANDS && system->commands[i][0]; i++)
+        if (run(system->commands[i], name) == 0)
+            return;
 }
 
 /* --- files */
 
-static int write_text(const char *root, const struct boot_file *file, const char *name, struct err *err)
+static int make_folder_of(const char *path, struct err *err)
 {
-    char *path = fill(root, file->path, name), *text = fill_file(file, name);
+    char *folder = mem_text_part(path, (size_t)(strrchr(path, '/') - path));
+    int result = file_make_folders(folder, 0755, err);
+    free(folder);
+    return result;
+}
+
+static int write_text(const struct boot_file *file, const char *path, const char *name, struct err *err)
+{
+    /* A unit is one file for all interfaces: its %i is systemd's own. */
+    char *text = boot_fill("", file->text, strstr(file->path, "%i") ? name : "%i");
     struct buf old = BUF_EMPTY;
     int result = 0;
     if (file_read(path, SMALL_FILE, &old, NULL) || strcmp(buf_text(&old), text) != 0)
         result = file_write(path, file->mode, text, strlen(text), err);
     buf_free(&old);
-    free(path);
     free(text);
     return result;
 }
 
-static int make_link(const char *root, const struct boot_file *file, const char *name, struct err *err)
+static int make_link(const char *path, const char *target, struct err *err)
 {
-    char *path = fill(root, file->path, name), *target = fill("", file->target, name), *folder = mem_text(path);
-    int result = 0;
-    *strrchr(folder, '/') = '\0';
-    if (file_make_folders(folder, 0755, err))
-        result = -1;
-    else if (symlink(target, path) && errno != EEXIST)
-        result = err_set(err, "%s: cannot be made: %s", path, strerror(errno));
-    free(path);
-    free(target);
-    free(folder);
-    return result;
+    char old[512];
+    ssize_t length = readlink(path, old, sizeof old);
+    if (length >= 0 && (size_t)length == strlen(target) && !memcmp(old, target, (size_t)length))
+        return 0;
+    if ((unlink(path) && errno != ENOENT) || symlink(target, path))
+        return err_set(err, "%s: cannot be made: %s", path, strerror(errno));
+    return change_sync_folder_of(path, err);
 }
 
-/* systemctl daemon-reload, at most 10 s; that it fails is no harm: the next boot reads all units. */
-static void reload(const char *root)
+static int put_file(const char *root, const struct boot_file *file, const char *name, struct err *err)
 {
-    static char program[] = "systemctl", verb[] = "daemon-reload";
-    char *const arguments[] = {program, verb, NULL};
-    pid_t pid;
-    if (*root || posix_spawnp(&pid, program, NULL, NULL, arguments, environ))
-        return;
-    for (int i = 0; i < 200; i++) {
-        if (waitpid(pid, NULL, WNOHANG) != 0)
-            return;
-        poll(NULL, 0, 50);
-    }
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
+    char *path = boot_fill(root, file->path, name), *target = file->target ? boot_fill("", file->target, name) : NULL;
+    int result = make_folder_of(path, err);
+    if (!result)
+        result = target ? make_link(path, target, err) : write_text(file, path, name, err);
+    free(target);
+    free(path);
+    return result;
 }
 
 int boot_enable(const char *root, const char *name, struct buf *said, struct err *err)
 {
-    const struct boot_system *system = find_system(root);
+    const struct boot_system *system = boot_system_of(root);
+    if (check_name(name, err))
+        return -1;
     char *program = NULL, *found = boot_find(root, name);
     bool enabled = found && *found;
     if (enabled)
         buf_add_format(said, "%s brings %s up at boot", found, name);
     free(found);
-    if (!device_name_is_valid(name))
-        return err_set(err, "no name of an interface");
     if (enabled)
         return 0;
-    if (!system) {
-        buf_add_format(said, "nothing here brings %s up at boot: no init system that wgdeck knows (have \"" PROGRAM " up %s\" run at boot)", name, name);
-        return boot_install(root, &program, err) ? -1 : (free(program), 1);
-    }
     if (boot_install(root, &program, err))
         return -1;
     free(program);
-    for (size_t i = 0; i < FILES_MOST && system->files[i].path; i++)
-        if (system->files[i].text ? write_text(root, &system->files[i], name, err) : make_link(root, &system->files[i], name, err))
+    if (!system) {
+        buf_add_format(said, "nothing brings %s up at boot: there is no init system here that wgdeck knows (have \"" BOOT_PROGRAM " up %s\" run when the network is up)", name, name);
+        return 1;
+    }
+    for (size_t i = 0; i < BOOT_FILES && system->files[i].path; i++)
+        if (put_file(root, &system->files[i], name, err))
             return -1;
-    if (!strcmp(system->name, "systemd"))
-        reload(root);
+    tell_system(root, system, name);
     buf_add_format(said, "%s brings %s up at boot", system->name, name);
     return 0;
 }
 
+/* --- no longer */
+
+struct removal {
+    int result;
+    bool removed;
+    struct err *err;
+};
+
+static void take_away(void *context, const char *path)
+{
+    struct removal *removal = context;
+    if (unlink(path) == 0) {
+        removal->removed = true;
+        if (change_sync_folder_of(path, removal->err))
+            removal->result = -1;
+    } else if (errno != ENOENT && errno != ENOTDIR) {
+        removal->result = err_set(removal->err, "%s: cannot be removed: %s", path, strerror(errno));
+    }
+}
+
 /* Only what is of this interface goes; the units serve all. */
+static void take_away_of(const char *root, const struct boot_system *system, const char *name, struct removal *removal)
+{
+    for (size_t i = 0; i < BOOT_PLACES && system->places[i].folder; i++)
+        boot_each(root, &system->places[i], name, take_away, removal);
+    for (size_t i = BOOT_FILES; i-- > 0;) /* links before what they lead to */
+        if (system->files[i].path && strstr(system->files[i].path, "%i")) {
+            char *path = boot_fill(root, system->files[i].path, name);
+            take_away(removal, path);
+            free(path);
+        }
+}
+
 int boot_disable(const char *root, const char *name, struct buf *said, struct err *err)
 {
-    int result = 0;
+    struct removal removal = {.err = err};
     if (!device_name_is_valid(name))
-        return err_set(err, "no name of an interface");
-    for (size_t s = 0; s < COUNT_OF(systems); s++) {
-        for (size_t i = 0; i < FILES_MOST && systems[s].files[i].path; i++) {
-            char *path = fill(root, systems[s].files[i].path, name);
-            if (strstr(systems[s].files[i].path, "%i") && unlink(path) && errno != ENOENT && errno != ENOTDIR)
-                result = err_set(err, "%s: cannot be removed: %s", path, strerror(errno));
-            free(path);
-        }
-        for (size_t i = 0; i < COUNT_OF(systems[s].enabled) && systems[s].enabled[i][0]; i++) {
-            char *path = fill(root, systems[s].enabled[i][0], name);
-            if (unlink(path) && errno != ENOENT && errno != ENOTDIR)
-                result = err_set(err, "%s: cannot be removed: %s", path, strerror(errno));
-            free(path);
-        }
+        return err_set(err, "not the name of an interface");
+    for (size_t s = 0; s < COUNT_OF(boot_systems); s++) {
+        removal.removed = false;
+        take_away_of(root, &boot_systems[s], name, &removal);
+        if (removal.removed && &boot_systems[s] == boot_system_of(root) && !strcmp(boot_systems[s].name, "systemd"))
+            tell_system(root, &boot_systems[s], name);
     }
-    if (is_in_interfaces(root, name)) {
-        buf_add_format(said, "/etc/network/interfaces still brings %s up: take its lines out by hand", name);
-        return result ? result : 1;
-    }
-    if (!result)
+    if (removal.result)
+        return -1;
+    char *others = boot_find_others(root, name);
+    if (others)
+        buf_add_format(said, "%s still brings %s up at boot: take its lines out by hand", others, name);
+    else
         buf_add_format(said, "nothing brings %s up at boot any more", name);
+    int result = others ? 1 : 0;
+    free(others);
     return result;
 }
 
@@ -273,23 +200,42 @@ static bool is_same(const char *path, const struct buf *bytes)
 {
     struct buf old = BUF_EMPTY;
     struct stat status;
-    bool same = stat(path, &status) == 0 && (size_t)status.st_size == bytes->length && (status.st_mode & 07777) == 0755 && file_read(path, PROGRAM_LIMIT, &old, NULL) == 0 &&
-                old.length == bytes->length && !memcmp(old.data, bytes->data, bytes->length);
+    bool same = lstat(path, &status) == 0 && S_ISREG(status.st_mode) && (size_t)status.st_size == bytes->length && (status.st_mode & 07777) == 0755 &&
+                status.st_uid == geteuid() && file_read(path, PROGRAM_LIMIT, &old, NULL) == 0 && old.length == bytes->length && !memcmp(old.data, bytes->data, bytes->length);
     buf_free(&old);
     return same;
+}
+
+/* What root runs at boot must lie where nobody else can put another program. */
+static int check_owner(const char *folder, struct err *err)
+{
+    struct stat status;
+    if (lstat(folder, &status))
+        return err_set(err, "%s: %s", folder, strerror(errno));
+    if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 022))
+        return err_set(err, "%s: is not a folder that only root can write to (chown root, chmod 755)", folder);
+    return 0;
+}
+
+/* An older one goes first: file_write would keep its owner, and write through a link. */
+static int put_program(const char *folder, const char *path, const struct buf *bytes, struct err *err)
+{
+    struct stat status;
+    if (file_make_folders(folder, 0755, err) || check_owner(folder, err))
+        return -1;
+    if (lstat(path, &status) == 0 && (!S_ISREG(status.st_mode) || status.st_uid != geteuid()) && unlink(path))
+        return err_set(err, "%s: cannot be replaced: %s", path, strerror(errno));
+    return file_write(path, 0755, bytes->data, bytes->length, err);
 }
 
 int boot_install(const char *root, char **path, struct err *err)
 {
     struct buf bytes = BUF_EMPTY;
-    char *folder = mem_format("%s" PROGRAM_FOLDER, root);
-    *path = mem_format("%s" PROGRAM, root);
+    char *folder = mem_format("%s" BOOT_FOLDER, root);
+    *path = mem_format("%s" BOOT_PROGRAM, root);
     int result = file_read("/proc/self/exe", PROGRAM_LIMIT, &bytes, err);
-    if (!result && !is_same(*path, &bytes)) {
-        result = file_make_folders(folder, 0755, err);
-        if (!result)
-            result = file_write(*path, 0755, bytes.data, bytes.length, err);
-    }
+    if (!result && (!is_same(*path, &bytes) || check_owner(folder, NULL)))
+        result = put_program(folder, *path, &bytes, err);
     buf_free(&bytes);
     free(folder);
     if (result) {
@@ -301,13 +247,13 @@ int boot_install(const char *root, char **path, struct err *err)
 
 /* --- before a change */
 
-/* The first folder on the way to PATH that is there already. */
+/* The first folder on the way to PATH that is there already; the root itself is "". */
 static char *standing_folder(const char *path)
 {
     char *folder = mem_text(path);
     for (char *slash = strrchr(folder, '/'); slash; slash = strrchr(folder, '/')) {
         *slash = '\0';
-        if (access(*folder ? folder : "/", F_OK) == 0)
+        if (!*folder || access(folder, F_OK) == 0)
             break;
     }
     return folder;
@@ -318,29 +264,44 @@ static int check_folder(const char *path, size_t room, struct err *err)
     char *folder = standing_folder(path);
     const char *shown = *folder ? folder : "/";
     struct statvfs space;
+    struct stat status;
     int result = 0;
-    if (access(shown, W_OK))
-        result = err_set(err, "%s: cannot be written: %s (it has to be brought up at boot)", shown, strerror(errno));
+    if (stat(shown, &status) == 0 && !S_ISDIR(status.st_mode))
+        result = err_set(err, "%s: is not a folder (what brings the interface up at boot goes there)", shown);
+    else if (access(shown, W_OK))
+        result = err_set(err, "%s: cannot be written to: %s (what brings the interface up at boot goes there)", shown, strerror(errno));
     else if (statvfs(shown, &space) == 0 && space.f_blocks && (unsigned long long)space.f_bavail * space.f_frsize < room)
-        result = err_set(err, "%s: no room: %zu KiB are needed for the program that brings it up at boot", shown, room / 1024);
+        result = err_set(err, "%s: the disk is full: %zu KiB are needed there for what brings the interface up at boot", shown, (room + 1023) / 1024);
     free(folder);
+    return result;
+}
+
+static int check_program(const char *root, struct err *err)
+{
+    char *program = mem_format("%s" BOOT_PROGRAM, root), *folder = mem_format("%s" BOOT_FOLDER, root);
+    struct stat own;
+    size_t room = stat("/proc/self/exe", &own) == 0 ? (size_t)own.st_size + ROOM : ROOM;
+    int result = check_folder(program, room, err);
+    if (!result && access(folder, F_OK) == 0)
+        result = check_owner(folder, err);
+    free(folder);
+    free(program);
     return result;
 }
 
 int boot_check(const char *root, const char *name, struct err *err)
 {
-    const struct boot_system *system = find_system(root);
-    char *found = boot_find(root, name), *program = mem_format("%s" PROGRAM, root);
-    struct stat status, own;
-    bool enabled = found && *found, installed = stat(program, &status) == 0;
-    size_t room = !installed && stat("/proc/self/exe", &own) == 0 ? (size_t)own.st_size + ROOM : ROOM / 16;
-    int result = enabled ? 0 : check_folder(program, room, err);
-    for (size_t i = 0; !enabled && !result && system && i < FILES_MOST && system->files[i].path; i++) {
-        char *path = fill(root, system->files[i].path, name);
-        result = check_folder(path, 0, err);
+    const struct boot_system *system = boot_system_of(root);
+    if (check_name(name, err))
+        return -1;
+    char *found = boot_find(root, name);
+    bool enabled = found && *found;
+    free(found);
+    int result = enabled ? 0 : check_program(root, err);
+    for (size_t i = 0; !enabled && !result && system && i < BOOT_FILES && system->files[i].path; i++) {
+        char *path = boot_fill(root, system->files[i].path, name);
+        result = check_folder(path, strstr(path, ".wants") ? 0 : 1 << 12, err);
         free(path);
     }
-    free(found);
-    free(program);
     return result;
 }

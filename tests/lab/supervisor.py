@@ -164,6 +164,7 @@ def authorize(home, public, uid):
 def write_files(m, plan):
     name = m["name"]
     put("/etc/hostname", name + "\n")
+    put("/etc/init.d/rc", "#!/bin/sh\n# By this wgdeck knows a System V init; boot_again does its work.\n", 0o755)
     put("/etc/hosts", f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{name}\n" + m.get("names", ""))
     # No resolver is there: an empty file makes lookups fail at once instead of after a timeout.
     for path in ("/etc/resolv.conf", "/etc/environment", "/etc/bash.bashrc", "/etc/motd"):
