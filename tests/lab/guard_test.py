@@ -450,12 +450,21 @@ def test_engine_dies():
     """With its interface, in the middle of a change: what is put back is made anew, row by row."""
     if "kernel" in os.environ.get("LAB_ENGINE", ""):
         raise Skip("the kernel's engine does not die")
+    for by_guard in (False, True):
+        engine_dies(by_guard)
+
+
+def engine_dies(by_guard):
     with Node() as node:
         helper = node.staged()
         for pid in engine(node.host):
             os.kill(pid, signal.SIGKILL)
         until(lambda: not node.host.out("ip -o link").count("wg0"), 3, "the interface stays")
-        helper.revert()
+        if by_guard:
+            helper.kill()
+            until(node.is_old, WITHIN + 5, f"not put back: {state(node.host)}")
+        else:
+            helper.revert()
         assert node.is_old(), state(node.host)
         until(lambda: node.lab.ping("a", "b", count=1), 10, "the link is not up again")
 
