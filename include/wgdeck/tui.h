@@ -13,6 +13,10 @@ struct tui_options {
     const char *config;      /* path of deck.conf; NULL: $XDG_CONFIG_HOME/wgdeck/deck.conf if it is there */
     const char *screen;      /* name of the screen to begin with; NULL: overview */
     const char *ssh_config;  /* -F, for the shell on a node; NULL */
+    const char *mesh_path;   /* the mesh file that can be changed from here; NULL: none (targets, a recording) */
+    const char *state;       /* folder for the answers of a wizard that was left, and the event log; NULL */
+    void (*reload)(void *context); /* the mesh file is another one now: tui_swap_live is to follow. NULL */
+    void *context;
     double interval;         /* seconds between looks; 0: deck.conf's, else the live mesh's own */
     bool ascii, no_mouse, read_only, no_colour, privacy;
 };
@@ -26,6 +30,9 @@ struct tui *tui_new(struct ev_loop *loop, const struct tui_options *options, str
 /* For struct live_callbacks; context: the tui. */
 void tui_live_changed(void *context, unsigned what);
 void tui_set_live(struct tui *tui, struct live *live);
+/* Another live mesh in the place of the one there; the terminal and the screen stay. First with NULL: nothing is known of the old one any more, and it can be freed. */
+void tui_swap_live(struct tui *tui, struct live *live);
+void tui_quit(struct tui *tui); /* ends tui_run */
 /* Runs the loop until the person leaves or a signal ends it; returns the signal, or 0. The terminal is as before then. */
 int tui_run(struct tui *tui);
 void tui_free(struct tui *tui); /* before live_free */

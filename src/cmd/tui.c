@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "deck.h"
 #include "wgdeck/log.h"
+#include "wgdeck/mem.h"
 
 static const struct cmd_option tui_options[] = {
     DECK_OPTION_ROWS,
@@ -22,30 +23,73 @@ static enum look_mode mode_of(const struct options *options)
     return options_given(options, "push") ? LOOK_HELPER : LOOK_AUTO;
 }
 
-/* Errors come after the terminal was given back. */
-static int show(const struct options *options, const struct mesh_choice *choice, const struct tui_options *wanted)
-{
+struct deck {
+    const struct options *options;
+    struct mesh_choice *choice;
+    struct ev_loop *loop;
+    struct tui *tui;
+    struct live *live;
+    double interval;
+    char *state;
     struct err err;
+};
+
+static struct live *look_at(struct deck *deck)
+{
     static const struct live_callbacks callbacks = {.changed = tui_live_changed};
-    struct live_options live_options = {
-        .look = {.mode = mode_of(options), .every = wanted->interval > 0 ? wanted->interval : 2, .interface = choice->mesh->interface,
-                 .nodes = choice->look, .fanout = {.ssh_config = options->globals.ssh_config}},
-        .conf = choice->conf,
+    const struct live_options live_options = {
+        .look = {.mode = mode_of(deck->options), .every = deck->interval > 0 ? deck->interval : 2, .interface = deck->choice->mesh->interface,
+                 .nodes = deck->choice->look, .fanout = {.ssh_config = deck->options->globals.ssh_config}},
+        .conf = deck->choice->conf,
+        .state = deck->state,
     };
-    char *state = live_state_folder(choice->mesh);
-    live_options.state = state;
-    struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
-    struct tui *tui = tui_new(loop, wanted, &err);
-    struct live *live = tui ? live_new(loop, choice->mesh, &live_options, &callbacks, tui, &err) : NULL;
+    return live_new(deck->loop, deck->choice->mesh, &live_options, &callbacks, deck->tui, &deck->err);
+}
+
+/* The mesh file was changed from the deck: the same terminal and screen, with the mesh that it describes now. */
+static void reload(void *context)
+{
+    struct deck *deck = context;
+    struct mesh_choice fresh;
+    if (!deck->live || !mesh_choose(deck->options, &fresh))
+        return;
+    tui_swap_live(deck->tui, NULL);
+    live_free(deck->live);
+    mesh_choice_free(deck->choice);
+    *deck->choice = fresh;
+    deck->live = look_at(deck);
+    if (deck->live)
+        tui_swap_live(deck->tui, deck->live);
+    else
+        tui_quit(deck->tui);
+}
+
+/* Errors come after the terminal was given back. */
+static int show(const struct options *options, struct mesh_choice *choice, const struct tui_options *given)
+{
+    struct tui_options wanted = *given;
+    struct deck deck = {.options = options, .choice = choice, .loop = ev_loop_new(EVFLAG_AUTO), .interval = given->interval, .state = live_state_folder(choice->mesh)};
+    char *path = choice->conf ? mem_text(conf_file(choice->conf)) : NULL;
     int status = CMD_FAILED;
-    if (live) {
-        status = deck_run(options, tui, live);
-    } else {
-        tui_free(tui);
-        log_error("tui: %s", err.text);
+    wanted.mesh_path = path;
+    wanted.state = deck.state;
+    wanted.reload = reload;
+    wanted.context = &deck;
+    deck.tui = tui_new(deck.loop, &wanted, &deck.err);
+    deck.live = deck.tui ? look_at(&deck) : NULL;
+    if (deck.live) {
+        tui_set_live(deck.tui, deck.live);
+        int signal_number = tui_run(deck.tui);
+        status = signal_number ? 128 + signal_number : deck.live ? CMD_OK : CMD_FAILED;
     }
-    ev_loop_destroy(loop);
-    free(state);
+    tui_free(deck.tui);
+    if (deck.live)
+        live_free(deck.live);
+    if (status == CMD_FAILED)
+        log_error("tui: %s", deck.err.text);
+    ev_loop_destroy(deck.loop);
+    free(deck.state);
+    free(path);
     return status;
 }
 

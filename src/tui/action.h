@@ -36,6 +36,10 @@
     X(MAP, "map", "4", "everywhere", "map", "the mesh drawn") \
     X(FAULTS, "faults", "5", "everywhere", "faults", "faults, with evidence and remedy") \
     X(EVENTS, "events", "6", "everywhere", "events", "what happened when") \
+    X(PLAN, "plan", "p", "everywhere", "plan", "the plan: what the mesh file asks for and the nodes do not have; to be applied from there") \
+    X(WIZARD, "wizard", "a", "everywhere", "add", "the wizard: add a node; :remove NODE and :rotate NODE begin it too") \
+    X(APPLY, "apply", "A", "plan wizard", "apply", "apply the plan that is shown, after a question") \
+    X(STOP_CHANGE, "stop-change", "X", "plan wizard", "stop", "stop the change that is under way, and put everything back") \
     X(REFRESH, "refresh", "r f5", "everywhere", "look now", "look at all nodes now") \
     X(FREEZE, "freeze", "z", "everywhere", "freeze", "keep this picture; in a replay: pause") \
     X(SLOWER, "slower", "+ =", "everywhere", "slower", "a longer interval between looks; in a replay: faster") \

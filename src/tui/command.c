@@ -286,6 +286,41 @@ static void run_shell(struct tui *tui, const struct words *words)
         tui_shell(tui, node);
 }
 
+static void run_change(struct tui *tui, const struct words *words, enum wizard_kind kind)
+{
+    if (words->count < 2 && kind != WIZARD_ADD) {
+        complain(tui, "which node? :%s NAME", kind == WIZARD_REMOVE ? "remove" : "rotate");
+        return;
+    }
+    if (!tui->hands) {
+        complain(tui, "nothing can be changed from here: this is a recording, or a mesh without a mesh file");
+        return;
+    }
+    size_t node = words->count < 2 ? SIZE_MAX : kind == WIZARD_ADD ? SIZE_MAX : find_node(tui, words->word[1]);
+    if (words->count >= 2 && kind != WIZARD_ADD && node == SIZE_MAX)
+        return;
+    const char *name = node != SIZE_MAX ? tui->scene.picture.mesh->nodes[node].name : words->count > 1 ? words->word[1] : NULL;
+    if (!hands_open(tui->hands, kind, name))
+        complain(tui, "%s", tui->hands->why_not);
+    else
+        tui_open(tui, &view_wizard, NULL);
+}
+
+static void run_add(struct tui *tui, const struct words *words)
+{
+    run_change(tui, words, WIZARD_ADD);
+}
+
+static void run_remove(struct tui *tui, const struct words *words)
+{
+    run_change(tui, words, WIZARD_REMOVE);
+}
+
+static void run_rotate(struct tui *tui, const struct words *words)
+{
+    run_change(tui, words, WIZARD_ROTATE);
+}
+
 static void run_warnings(struct tui *tui, const struct words *words)
 {
     (void)words;
@@ -312,6 +347,9 @@ static const struct command {
     {"speed", "X", "of a replay: X times as fast as it was", run_speed, ACTION_NONE, COMPLETES_NOTHING},
     {"seek", "TIME", "of a replay: to 14:02:11, a whole time, or +SECONDS or -SECONDS from here", run_seek, ACTION_NONE, COMPLETES_NOTHING},
     {"step", "", "of a replay: one interval on", NULL, ACTION_STEP, COMPLETES_NOTHING},
+    {"add", "SSH", "add a node, step by step", run_add, ACTION_NONE, COMPLETES_NOTHING},
+    {"remove", "NODE", "take a node out of the mesh: what follows from it, the plan, a question", run_remove, ACTION_NONE, COMPLETES_NODES},
+    {"rotate", "NODE", "a new key for a node: the plan, a question", run_rotate, ACTION_NONE, COMPLETES_NODES},
     {"save", "FILE", "this screen as JSON (.json), CSV (.csv) or text", run_save, ACTION_NONE, COMPLETES_NOTHING},
     {"copy", "", "what the cursor is on to the clipboard", NULL, ACTION_COPY, COMPLETES_NOTHING},
     {"privacy", "", "hide or show names, addresses and keys", NULL, ACTION_PRIVACY, COMPLETES_NOTHING},

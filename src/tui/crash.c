@@ -54,7 +54,7 @@ static void report(const struct fatal *fatal, const siginfo_t *info)
         say(" at ");
         say_address((uintptr_t)info->si_addr);
     }
-    say("; nothing on the nodes was changed by that. Please report these lines:\n");
+    say("; a change of the nodes that was under way puts itself back within its guard's time. Please report these lines:\n");
     backtrace_symbols_fd(frames, backtrace(frames, FRAMES), STDERR_FILENO);
 }
 

@@ -14,14 +14,15 @@ static const struct fanout_question *posed(struct tui *tui)
 {
     if (tui->asker)
         return tui->asker->question(tui->asker->context);
-    return tui->live ? live_question(tui->live) : NULL;
+    const struct fanout_question *question = tui->live ? live_question(tui->live) : NULL;
+    return question ? question : hands_question(tui);
 }
 
 static void give(struct tui *tui, uint64_t id, const char *text)
 {
     if (tui->asker)
         tui->asker->answer(tui->asker->context, id, text);
-    else
+    else if (!hands_answer(tui, id, text))
         live_answer(tui->live, id, text);
 }
 
@@ -249,7 +250,7 @@ void dialog_draw(struct tui *tui, const struct fanout_question *question, const 
     struct area box = area_part(area, (area->rows - rows) / 2, (area->columns - columns) / 2, rows, columns);
     box = area_on(&box, GROUND_DIALOG);
     area_fill(&box);
-    size_t waiting = tui->asker ? tui->asker->count(tui->asker->context) : live_question_count(tui->live);
+    size_t waiting = tui->asker ? tui->asker->count(tui->asker->context) : hands_question_count(tui) + (tui->live ? live_question_count(tui->live) : 0);
     char title[64];
     snprintf(title, sizeof title, waiting > 1 ? "%s (1 of %zu)" : "%s", title_of(question), waiting);
     area_frame(&box, STYLE_WARNING, title);

@@ -74,6 +74,17 @@ static void draw_keys(struct tui *tui, const struct area *line)
             }
 }
 
+/* While a field of the screen takes text, letters are no commands. */
+static void draw_typing_keys(const struct area *line)
+{
+    static const struct { const char *key, *word; } keys[] = {{"Enter", "next"}, {"Shift-Tab", "one step back"}, {"Tab", "edit the proposal"}, {"Esc", "leave"}, {"F1", "help"}};
+    int column = 1;
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        column += area_bold(line, 0, column, STYLE_KEY, keys[i].key) + 1;
+        column += area_text(line, 0, column, STYLE_TEXT, keys[i].word) + 2;
+    }
+}
+
 /* The candidates of a completion, over the line above, with the one that stands in the text marked. */
 static void draw_candidates(const struct prompt *prompt, const struct area *area)
 {
@@ -122,6 +133,8 @@ void footer_draw(struct tui *tui, const struct area *area)
         area_glyph(&line, 0, 1, tui->notice_bad ? STYLE_WARNING : STYLE_INFO, tui->notice_bad ? GLYPH_WARNING : GLYPH_NOTE);
         area_field(&line, 0, 3, line.columns - 4, false, tui->notice_bad ? STYLE_WARNING : STYLE_INFO, scene_text(&tui->scene, buf_text(&tui->notice), &shown));
         buf_free(&shown);
+    } else if (tui_is_typing(tui)) {
+        draw_typing_keys(&line);
     } else if (tui->depth) {
         draw_keys(tui, &line);
     }

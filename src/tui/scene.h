@@ -13,6 +13,7 @@ struct subject {
 };
 bool subject_equal(const struct subject *one, const struct subject *other);
 
+struct hands;
 struct scene {
     struct live *live;             /* for trends and events; NULL in some tests */
     struct live_picture picture;
@@ -22,6 +23,7 @@ struct scene {
     const uint8_t *node_matches;   /* per node: does its name, group or address match the filter? Already inverted for FILTER_NOT. NULL: all */
     uint64_t number;               /* grows whenever rows may be others: a new picture, filter, faults_only, privacy */
     struct privacy *hidden;        /* what was hidden so far, so that it is hidden the same way again; needed for privacy */
+    struct hands *hands;           /* what can be changed from here; NULL: nothing */
     const struct scene_index *index; /* which fault a node or a link has, made once a picture; NULL: they are searched */
 };
 

@@ -133,6 +133,7 @@ struct tui *tui_new(struct ev_loop *loop, const struct tui_options *options, str
     choose_theme(tui, NULL);
     tell_warnings(tui);
     tui_loop_begin(tui);
+    hands_begin(tui);
     return tui;
 }
 
@@ -152,6 +153,40 @@ void tui_set_live(struct tui *tui, struct live *live)
     if (of_mesh && of_mesh->read_only == CONFIG_YES)
         tui->scene.read_only = true;
     choose_theme(tui, name);
+}
+
+/* What the screens know of the old mesh, by number, goes. */
+static void forget_mesh(struct tui *tui)
+{
+    tui->swap_shown = tui->depth && tui->stack[tui->depth - 1].subject.kind == SUBJECT_NONE ? tui_current(tui)->ops : NULL;
+    if (tui->frozen)
+        live_frozen_free(tui->frozen);
+    tui->frozen = NULL;
+    tui->scene.frozen = false;
+    for (size_t i = 0; i < TUI_SCREENS; i++) {
+        view_free(tui->screens[i].view);
+        tui->screens[i] = (struct tui_screen){.ops = tui->screens[i].ops};
+    }
+    scene_index_free(tui->index);
+    tui->index = NULL;
+    tui->scene.index = NULL;
+    tui->indexed_diagnosis = tui->links.of = NULL;
+    tui->scene.picture = (struct live_picture){0};
+    tui->scene.live = tui->live = NULL;
+    tui->scene.node_matches = NULL;
+    tui->has_picture = false;
+    tui->depth = 0;
+}
+
+void tui_swap_live(struct tui *tui, struct live *live)
+{
+    if (!live) {
+        forget_mesh(tui);
+        return;
+    }
+    tui_set_live(tui, live);
+    if (tui->depth && tui->swap_shown && tui->swap_shown != tui_current(tui)->ops)
+        tui_open(tui, tui->swap_shown, NULL);
 }
 
 void tui_live_changed(void *context, unsigned what)
@@ -191,6 +226,11 @@ void tui_leave(struct tui *tui)
         tui_loop_end(tui);
 }
 
+void tui_quit(struct tui *tui)
+{
+    tui_leave(tui);
+}
+
 bool tui_is_over(const struct tui *tui)
 {
     return tui->over;
@@ -209,6 +249,7 @@ void tui_free(struct tui *tui)
     if (!tui)
         return;
     shell_free(tui);
+    hands_free(tui);
     tui_loop_free(tui);
     if (tui->has_terminal)
         terminal_give_back();

@@ -32,6 +32,44 @@ static void do_help(struct tui *tui)
     open_named(tui, "help");
 }
 
+/* A change under way is put back first: leaving in the middle of it has to be wanted twice. */
+static void leave(struct tui *tui)
+{
+    if (!hands_are_busy(tui) || tui->leaving) {
+        tui_leave(tui);
+        return;
+    }
+    tui->leaving = true;
+    hands_stop(tui);
+    tui_notice(tui, true, "a change is under way: it is being put back. Once more leaves that to the guards of the nodes");
+}
+
+static void begin_change(struct tui *tui, enum wizard_kind kind)
+{
+    if (!tui->hands)
+        tui_notice(tui, true, "nothing can be changed from here: this is a recording, or a mesh without a mesh file");
+    else if (!hands_open(tui->hands, kind, NULL))
+        tui_notice(tui, true, "%s", tui->hands->why_not);
+}
+
+/* The same key again: a plan that is only looked at is made anew. */
+static void do_plan(struct tui *tui)
+{
+    const struct wizard *wizard = hands_wizard(tui->hands, HANDS_PLAN);
+    if (wizard && wizard_step(wizard).way == WIZARD_PLANS && !strcmp(tui_screen_name(tui), "plan"))
+        hands_close(tui->hands, HANDS_PLAN);
+    begin_change(tui, WIZARD_APPLY);
+    open_named(tui, "plan");
+}
+
+static void do_wizard(struct tui *tui)
+{
+    const struct wizard *wizard = hands_wizard(tui->hands, HANDS_WIZARD);
+    if (!wizard || wizard_step(wizard).way == WIZARD_ENDS)
+        begin_change(tui, WIZARD_ADD);
+    open_named(tui, "wizard");
+}
+
 /* One thing at a time: the notice, the filter, then the screen. */
 static void do_back(struct tui *tui)
 {
@@ -40,13 +78,13 @@ static void do_back(struct tui *tui)
     if (*tui->filter)
         tui_set_filter(tui, "", false);
     else if (!tui_back(tui))
-        tui_leave(tui);
+        leave(tui);
 }
 
 static void do_quit_keep(struct tui *tui)
 {
     tui->keep_screen = true;
-    tui_leave(tui);
+    leave(tui);
 }
 
 static void do_command(struct tui *tui)
@@ -237,7 +275,9 @@ static void do_enter(struct tui *tui)
 static const struct { void (*act)(struct tui *tui); bool first; } doings[ACTION_COUNT] = {
     [ACTION_HELP] = {do_help, true},
     [ACTION_BACK] = {do_back, true},
-    [ACTION_QUIT] = {tui_leave, true},
+    [ACTION_QUIT] = {leave, true},
+    [ACTION_PLAN] = {do_plan, true},
+    [ACTION_WIZARD] = {do_wizard, true},
     [ACTION_QUIT_KEEP] = {do_quit_keep, true},
     [ACTION_COMMAND] = {do_command, true},
     [ACTION_FILTER] = {do_filter, true},

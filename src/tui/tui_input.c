@@ -120,7 +120,7 @@ static bool take_paste(struct tui *tui, const struct key_event *key)
 {
     if (key->code == KEY_CODE_PASTE) {
         tui->pasting = true;
-        if (tui->prompt.kind == PROMPT_NONE && !dialog_question(tui))
+        if (tui->prompt.kind == PROMPT_NONE && !dialog_question(tui) && !tui_is_typing(tui))
             tui_notice(tui, false, "nothing takes text here (: is the command line, / the filter)");
         return true;
     }
@@ -130,7 +130,7 @@ static bool take_paste(struct tui *tui, const struct key_event *key)
     }
     if (!tui->pasting)
         return false;
-    return key->code < ' ' || key->code >= KEY_CODE_BASE || key->alt || (tui->prompt.kind == PROMPT_NONE && !dialog_question(tui));
+    return key->code < ' ' || key->code >= KEY_CODE_BASE || key->alt || (tui->prompt.kind == PROMPT_NONE && !dialog_question(tui) && !tui_is_typing(tui));
 }
 
 void tui_key(struct tui *tui, const struct key_event *key)
@@ -146,7 +146,7 @@ void tui_key(struct tui *tui, const struct key_event *key)
     enum action action = keymap_find(&tui->keymap, key);
     bool is_text = key->code >= ' ' && key->code < KEY_CODE_BASE && !key->alt;
     if (action == ACTION_QUIT && !is_text) {
-        tui_leave(tui);
+        tui_act(tui, ACTION_QUIT);
         return;
     }
     const struct fanout_question *question = dialog_question(tui);
@@ -167,6 +167,9 @@ void tui_key(struct tui *tui, const struct key_event *key)
         prompt_takes(tui, key);
         return;
     }
+    struct tui_screen *screen = tui->depth ? tui_current(tui) : NULL;
+    if (screen && screen->view && screen->ops->key && screen->ops->key(screen->view, &tui->scene, key))
+        return;
     buf_clear(&tui->notice);
     if (action != ACTION_NONE)
         tui_act(tui, action);

@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "dialog.h"
+#include "hands.h"
 #include "keymap.h"
 #include "prompt.h"
 #include "scene.h"
@@ -69,7 +70,9 @@ struct tui {
     char save_path[PROMPT_SIZE]; /* that is asked about: may it be written over? */
 
     struct buf terminal_bytes; /* headless: what would have been sent besides the screen (OSC 52) */
-    bool over, keep_screen, dirty, news, busy;
+    const struct view_ops *swap_shown; /* while another live mesh is taken: the screen that was shown */
+    struct hands *hands;      /* hands.c; NULL: nothing can be changed from here */
+    bool over, leaving, keep_screen, dirty, news, busy;
     int signal;
     struct tui_loop *watchers; /* tui_loop.c; NULL: headless */
     struct surface surface;    /* the terminal's */
@@ -94,6 +97,7 @@ void tui_open_subject(struct tui *tui, const struct subject *subject);
 bool tui_back(struct tui *tui);       /* false: there is nothing to go back to */
 void tui_refresh_screen(struct tui *tui);
 void tui_wish(struct tui *tui, const struct wish *wish);
+bool tui_is_typing(struct tui *tui); /* a field of the screen takes text now */
 bool tui_subject(struct tui *tui, struct subject *subject);
 
 /* tui_scene.c: picture, filter, freeze */

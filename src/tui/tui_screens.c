@@ -137,6 +137,12 @@ void tui_wish(struct tui *tui, const struct wish *wish)
         tui_notice(tui, false, "%s", wish->notice);
 }
 
+bool tui_is_typing(struct tui *tui)
+{
+    struct tui_screen *screen = tui->depth ? tui_current(tui) : NULL;
+    return screen && screen->view && screen->ops->typing && screen->ops->typing(screen->view, &tui->scene);
+}
+
 bool tui_subject(struct tui *tui, struct subject *subject)
 {
     *subject = (struct subject){.kind = SUBJECT_NONE, .a = SIZE_MAX, .b = SIZE_MAX};

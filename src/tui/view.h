@@ -5,6 +5,7 @@
 #include "action.h"
 #include "scene.h"
 #include "surface.h"
+#include "terminal.h"
 
 enum save_format { SAVE_TEXT, SAVE_JSON, SAVE_CSV };
 
@@ -31,6 +32,9 @@ struct view_ops {
     void (*refresh)(struct view *view, const struct scene *scene); /* scene->number has changed: rows anew; the cursor stays on its object */
     void (*draw)(struct view *view, const struct scene *scene, const struct area *area);  /* must be cheap: what is not seen is not drawn */
     bool (*act)(struct view *view, const struct scene *scene, enum action action, struct wish *wish); /* false: not its business */
+    /* Screens with a field of their own: each key comes here first. False: not its business. NULL: none. */
+    bool (*key)(struct view *view, const struct scene *scene, const struct key_event *key);
+    bool (*typing)(const struct view *view, const struct scene *scene); /* does the field take text now? NULL: never */
     /* A click (or the wheel: wheel -1 up, 1 down) at a place of its area; DOUBLE_CLICK opens. NULL: none. */
     bool (*mouse)(struct view *view, const struct scene *scene, int row, int column, int wheel, bool double_click, struct wish *wish);
     bool (*subject)(const struct view *view, const struct scene *scene, struct subject *subject); /* what the cursor is on; false: nothing */
@@ -41,7 +45,7 @@ struct view_ops {
     size_t (*values)(const struct view *view, enum action action, const char **values, size_t most);
 };
 
-extern const struct view_ops view_overview, view_matrix, view_links, view_map, view_faults, view_events, view_node, view_link, view_help;
+extern const struct view_ops view_overview, view_matrix, view_links, view_map, view_faults, view_events, view_node, view_link, view_help, view_plan, view_wizard;
 extern const struct view_ops *const views[]; /* ends with NULL */
 const struct view_ops *view_find(const char *name);
 

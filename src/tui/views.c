@@ -15,6 +15,8 @@ const struct view_ops *const views[] = {
     &view_map,
     &view_faults,
     &view_events,
+    &view_plan,
+    &view_wizard,
     &view_node,
     &view_link,
     &view_help,
