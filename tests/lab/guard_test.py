@@ -220,6 +220,54 @@ def test_confirmed():
         node.is_new()
 
 
+def test_guard_process():
+    """Of its own session, with nothing of the helper's channel, and the last that is ended when memory runs out; what is written down is for root only."""
+    with Node() as node:
+        helper = node.staged()
+        pid, other = guards(node.host)[0], pids(node.host, "node")[0]
+        assert os.getsid(pid) != os.getsid(other) and os.getpgid(pid) != os.getpgid(other)
+        opened = sorted(os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
+        assert all(re.search(r"/dev/null|wg0\.lock|pipe:|timerfd|signalfd|inotify", name) for name in opened) and opened.count("/dev/null") == 3, opened
+        if not node.host.run("echo -900 > /proc/self/oom_score_adj", check=False).returncode:      # a container may not be allowed to
+            assert pathlib.Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "-900"
+        assert b"=" not in pathlib.Path(f"/proc/{pid}/environ").read_bytes().replace(b"PATH=", b"")
+        for path in (f"{FOLDER}/change", "/etc/wireguard/.wg0.conf.wgdeck-new", "/run/wgdeck/wg0.lock"):
+            assert node.host.out(["stat", "-c", "%a", path]) == "600", path
+        for path in (FOLDER, "/run/wgdeck"):
+            assert node.host.out(["stat", "-c", "%a", path]) == "700", path
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+            os.kill(pid, number)
+        time.sleep(0.2)
+        assert guards(node.host) == [pid]
+        os.kill(pid, signal.SIGTERM)       # put back now
+        node.put_back()
+        helper.refused("confirm", "unknown-change", "put back", change="0000000000000001", interface="wg0")
+
+
+def test_facts_and_verify():
+    """What is pending is told; a verify takes the lead or waits, and says why."""
+    with Node() as node:
+        helper = node.helper()
+        other = node.lab.host("b")
+        assert helper.ask("facts", interface="wg0")["facts"]["pending"] is None
+        link = {"key": other.public_key, "addresses": [other.mesh[0]], "lead": True}
+        assert helper.ask("verify", interface="wg0", within=5, links=[link])["failed"] == []
+        event = helper.events[-1]
+        assert event["event"] == "link" and event["key"] == other.public_key and 0 < event["rtt"] < 5_000_000 and event["age"] < 180_000, event
+        failed = helper.ask("verify", interface="wg0", within=0.5, links=[{**link, "key": NEW_KEY, "addresses": ["10.44.0.77"]}])["failed"]
+        assert failed[0]["key"] == NEW_KEY and "no answer" in failed[0]["why"], failed
+        for members in ({"interface": "../x", "links": []}, {"interface": "wg9", "links": []}, {"interface": "wg0", "links": [{**link, "addresses": ["x"]}]},
+                        {"interface": "wg0", "links": [{**link, "key": "x"}]}, {"interface": "wg0", "links": {}}, {"interface": "wg0", "links": [link], "within": -1}):
+            helper.refused("verify", "refused", "", **members)
+        first = helper.send("verify", interface="wg0", within=1, links=[{**link, "addresses": ["10.44.0.77"]}])
+        helper.refused("verify", "busy", "", interface="wg0", links=[link])
+        assert helper.hear(first)["failed"]
+        helper.begin()
+        helper.stage(operations(node.lab))
+        pending = node.helper().ask("facts", interface="wg0")["facts"]["pending"]
+        assert pending["change"] == "0000000000000001" and pending["owner"] == "alice@laptop" and 0 < pending["seconds"] <= WITHIN, pending
+
+
 def test_one_after_the_other():
     """Begun and staged over one connection, confirmed over another, again and again, as a rotation does."""
     with Node() as node:
