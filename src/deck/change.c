@@ -13,6 +13,8 @@
 #include "wgdeck/mem.h"
 #include "wgdeck/text.h"
 
+#define RELOOK_WITHIN 15. /* seconds */
+
 const char *change_phase_text(enum change_phase phase)
 {
     static const char *const texts[] = {
@@ -211,6 +213,31 @@ static void all_confirmed(struct change *change)
     change_end(change, CHANGE_CONFIRMED);
 }
 
+/* What was planned is for another state than what is there now: the nodes are let go, looked at again, and planned anew. What is asked for is the same. */
+static void look_again(struct change *change)
+{
+    change->recovered = false;
+    change_close_actors(change);
+    plan_free(change->plan);
+    plan_free(change->rotation);
+    desired_free(change->desired);
+    change->plan = change->rotation = NULL;
+    change->desired = NULL;
+    change->rotating = SIZE_MAX;
+    for (size_t i = 0; i < change->mesh->node_count; i++) {
+        change->actors[i] = (struct change_actor){.change = change, .index = i, .warning = change->actors[i].warning};
+        change->nodes[i].failed = false;
+    }
+    enter(change, CHANGE_LOOKING);
+    change->relooking = 0;
+    for (size_t i = 0; i < change->mesh->node_count; i++)
+        change->relooking += look_session(change->look, i) && fanout_session_phase(look_session(change->look, i)) == PHASE_OPEN;
+    look_refresh(change->look);
+    ev_timer_stop(change->loop, &change->later); /* who does not answer is planned without its answer, and refuses the change that does not fit */
+    ev_timer_set(&change->later, change->relooking ? RELOOK_WITHIN : 0., 0.);
+    ev_timer_start(change->loop, &change->later);
+}
+
 /* What follows the phase that has just been answered by all. */
 static void phase_over(struct change *change)
 {
@@ -219,7 +246,9 @@ static void phase_over(struct change *change)
         change_say(change, SIZE_MAX, "stopped by the operator");
     switch (change->phase) {
     case CHANGE_LOCKING:
-        if (failed || (change->options.rotate && !change_rotation_plan(change)) || !change_learn_keys(change))
+        if (!failed && change->recovered)
+            look_again(change);
+        else if (failed || (change->options.rotate && !change_rotation_plan(change)) || !change_learn_keys(change))
             go_back(change);
         else
             begin_phase(change, CHANGE_KEYS);
@@ -312,7 +341,7 @@ static void planned(struct change *change)
     make_plan(change);
     change->phase = CHANGE_PLANNED;
     change_touch(change);
-    if (change->callbacks.planned)
+    if (change->callbacks.planned && !change->go)
         change->callbacks.planned(change->context, change);
     if (change->go)
         soon(change);
@@ -334,6 +363,8 @@ static void on_changed(void *context, struct look *look, size_t node)
         return;
     if (seen->error)
         change_node_text(change, node, "%s", seen->error);
+    if (change->relooking && --change->relooking == 0)
+        soon(change);
     change_touch(change);
 }
 

@@ -63,6 +63,8 @@ struct change {
     size_t waiting;            /* answers that the phase waits for */
     bool failed;               /* in this phase: it goes back when all have answered */
     bool go, stopped;
+    bool recovered;            /* a node has put back what an earlier change had left: what was planned is not for what is there now */
+    size_t relooking;          /* readings that the new plan waits for */
     char id[17];
     char *owner;
     struct buf story;          /* what went wrong, a line each; and warnings */
