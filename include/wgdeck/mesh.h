@@ -81,7 +81,7 @@ size_t mesh_find_node(const struct mesh *mesh, const char *name); /* index, or S
 /* Should nodes A and B hold rows for each other? (DESIGN section 4, topologies.) Without a file: false for all. */
 bool mesh_wants_link(const struct mesh *mesh, size_t a, size_t b);
 /* The prefixes that A's row for B should have at least: B's addresses, the networks behind B and, where B is A's hub or gateway,
- * what is reached through it. malloc'd, sorted. */
+ * what is reached through it; of the families that A itself has (an address, a network behind it, a part in forwarding). malloc'd, sorted. */
 void mesh_wants_allowed(const struct mesh *mesh, size_t a, size_t b, struct prefix **allowed, size_t *count);
 
 /* One table for the file's keys: parser, wgdeck-mesh(5) and completions come from it. */

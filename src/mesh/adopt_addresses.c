@@ -8,15 +8,15 @@ static bool is_link_local(const struct prefix *prefix)
     return prefix->address.family == AF_INET6 && prefix->address.bytes[0] == 0xfe && (prefix->address.bytes[1] & 0xc0) == 0x80;
 }
 
-/* The node's own addresses on its interface, with their lengths. */
+/* The node's own addresses on its interface, with their lengths. One that is down has lost its IPv6 ones: then the file knows better. */
 static const struct prefix *own_addresses(const struct adopt_node *node, size_t *count)
 {
     const struct observed_link *link = node->device ? observation_link(node->seen, node->device->name) : NULL;
-    *count = link ? link->address_count : 0;
-    if (*count)
-        return link->addresses;
     *count = node->config ? node->config->address_count : 0;
-    return *count ? node->config->addresses : NULL;
+    if (*count && (!link || !link->up || !link->address_count))
+        return node->config->addresses;
+    *count = link ? link->address_count : 0;
+    return *count ? link->addresses : NULL;
 }
 
 /* A network counts once; a wider one takes the place of those inside it. */

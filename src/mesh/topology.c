@@ -96,6 +96,36 @@ static void sort_and_reduce(struct prefix_list *list)
     list->count = kept;
 }
 
+static bool has_family(const struct prefix *prefixes, size_t count, uint8_t family)
+{
+    for (size_t i = 0; i < count; i++)
+        if (prefixes[i].address.family == family)
+            return true;
+    return false;
+}
+
+/* A node without an address in a family, that carries nothing of it for others either, has no use for such prefixes; and its kernel may have no IPv6. */
+static bool speaks(const struct mesh *mesh, size_t node, uint8_t family)
+{
+    const struct mesh_node *it = &mesh->nodes[node];
+    bool forwards = (mesh->topology == TOPOLOGY_HUB && it->role == ROLE_HUB) || (mesh->topology == TOPOLOGY_GROUPS && it->role == ROLE_GATEWAY);
+    return forwards || has_family(it->addresses, it->address_count, family) || has_family(it->allowed, it->allowed_count, family) ||
+           (it->role == ROLE_RELAY && has_family(mesh->relay_networks, mesh->relay_network_count, family));
+}
+
+/* Where nothing would be left, two nodes have no family in common, and the row stays as it is. */
+static void keep_spoken(struct prefix_list *list, const struct mesh *mesh, size_t node)
+{
+    bool four = speaks(mesh, node, AF_INET), six = speaks(mesh, node, AF_INET6);
+    size_t kept = 0;
+    if ((four && six) || !((four && has_family(list->prefixes, list->count, AF_INET)) || (six && has_family(list->prefixes, list->count, AF_INET6))))
+        return;
+    for (size_t i = 0; i < list->count; i++)
+        if (list->prefixes[i].address.family == AF_INET ? four : six)
+            list->prefixes[kept++] = list->prefixes[i];
+    list->count = kept;
+}
+
 void mesh_wants_allowed(const struct mesh *mesh, size_t a, size_t b, struct prefix **allowed, size_t *count)
 {
     struct prefix_list list = {0};
@@ -104,6 +134,7 @@ void mesh_wants_allowed(const struct mesh *mesh, size_t a, size_t b, struct pref
         add_behind_hub(&list, mesh, a, b);
     if (mesh->topology == TOPOLOGY_GROUPS && mesh->nodes[b].role == ROLE_GATEWAY)
         add_behind_gateway(&list, mesh, a, b);
+    keep_spoken(&list, mesh, a);
     sort_and_reduce(&list);
     *allowed = list.prefixes;
     *count = list.count;
