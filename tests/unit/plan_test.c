@@ -848,8 +848,7 @@ static void test_large(void **state)
     assert_true(plan_is_empty(plan));
     if (getenv("TIMES"))
         print_message("from nothing %.3f s, nothing to do %.3f s (lint %.3f s)\n", first, second, lint_took);
-    if (!getenv("UNDER_SANITIZER"))
-        assert_true(second < 1.0);
+    assert_true(second < 1.0); /* 0.08 s; sanitizers are slow */
     plan_free(plan);
     plan_world_free(&world);
     buf_free(&text);
