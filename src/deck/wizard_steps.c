@@ -56,10 +56,11 @@ void wizard_make_edits(const struct wizard *wizard, struct mesh_edits *edits)
 /* Where in the file it stands is of no use: nothing stands there yet. */
 static void drop_place(struct err *err, const char *path)
 {
-    size_t length = strlen(path);
-    if (strncmp(err->text, path, length) || err->text[length] != ':')
+    static const char edited[] = "with this change: ";
+    size_t length = strlen(path), before = strncmp(err->text, edited, sizeof edited - 1) ? 0 : sizeof edited - 1;
+    if (strncmp(err->text + before, path, length) || err->text[before + length] != ':')
         return;
-    const char *rest = err->text + length + 1;
+    const char *rest = err->text + before + length + 1;
     rest += strspn(rest, "0123456789");
     rest += strspn(rest, ": ");
     memmove(err->text, rest, strlen(rest) + 1);
