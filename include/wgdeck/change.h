@@ -52,6 +52,7 @@ struct change_node {
 struct change_options {
     struct look_options look;   /* .nodes: only these are changed (all are looked at) */
     struct mesh_file *file;     /* its mesh is applied; learned keys are written into it. Borrowed */
+    bool only_plan;             /* nothing will be changed: with LOOK_AUTO nothing is copied to a node that can be seen without */
     double within;              /* of the guard, seconds; 0: APPLY_WITHIN_DEFAULT */
     struct plan_options plan;
     const bool *rotate;         /* per node: its key is rotated, one node after the other; NULL: none. .plan.leaving: these nodes are taken out, also of the file */

@@ -304,12 +304,26 @@ static void say_left(const struct carrying *carrying)
               "\"wgdeck plan\" shows what stands then", carrying->wanted->options->cmd->name, within);
 }
 
-static bool has_key_to_learn(const struct plan *plan)
+/* Where nothing has to be done, no change runs that would write the keys that were seen for the first time into the mesh file. */
+static int learn_keys(const struct carry_out *wanted, const struct plan *plan)
 {
-    for (size_t i = 0; i < plan->node_count; i++)
-        if (plan->nodes[i].learn_key)
-            return true;
-    return false;
+    struct err err;
+    struct mesh_edits edits = {0};
+    for (size_t i = 0; i < plan->node_count; i++) {
+        char text[KEY_TEXT_SIZE];
+        if (plan->nodes[i].state != PLAN_READY || !plan->nodes[i].learn_key)
+            continue;
+        key_text(&plan->nodes[i].public_key, text);
+        mesh_edits_add(&edits, MESH_EDIT_SET, plan->mesh->nodes[i].name, "PublicKey", text);
+    }
+    size_t count = edits.count;
+    int result = count ? mesh_file_edit(wanted->file, &edits, &err) : 0;
+    mesh_edits_free(&edits);
+    if (result)
+        log_error("%s: the keys of the nodes cannot be written into the mesh file: %s", wanted->options->cmd->name, err.text);
+    else if (count)
+        log_notice("%s: %zu public key%s written into %s", wanted->options->cmd->name, count, count == 1 ? " is" : "s are", wanted->file->path);
+    return result;
 }
 
 /* The whole, in order. Each part returns an exit status, or -1: go on. */
@@ -348,16 +362,18 @@ static int look_and_plan(struct carrying *carrying)
     wanted->planned = true;
     wanted->something = !plan_is_empty(plan);
     show_plan(wanted, plan);
-    return judge_plan(wanted, plan);
+    return wanted->json && !wanted->only_plan ? -1 : judge_plan(wanted, plan); /* the report as JSON says what was refused */
 }
 
 static int agree_and_go(struct carrying *carrying)
 {
     struct carry_out *wanted = carrying->wanted;
     const struct plan *plan = change_plan(carrying->change);
-    if (!wanted->something && !has_key_to_learn(plan) && !wanted->change.rotate) {
-        wanted->kept = true;
-        return CMD_OK;
+    bool reached = count_pending(plan) < plan->node_count || !plan->node_count;
+    if (!wanted->something && !wanted->change.rotate) {
+        wanted->kept = !learn_keys(wanted, plan);
+        if (!wanted->json || !wanted->kept)
+            return wanted->kept ? CMD_OK : CMD_FAILED;
     }
     if ((wanted->something || wanted->change.rotate) && !person_agrees(carrying)) {
         log_notice("%s: nothing was changed", wanted->options->cmd->name);
@@ -373,7 +389,7 @@ static int agree_and_go(struct carrying *carrying)
     enum change_result result = change_result(carrying->change);
     wanted->kept = is_success(result) || result == CHANGE_PARTLY;
     show_report(carrying);
-    return is_success(result) ? CMD_OK : CMD_FAILED;
+    return is_success(result) && reached ? CMD_OK : CMD_FAILED;
 }
 
 static void watch(struct carrying *carrying)
@@ -412,6 +428,7 @@ int carry_out_run(struct carry_out *wanted)
     carrying.ask = ask_new(carrying.loop);
     wanted->change.look.fanout.ask = carrying.ask ? on_question : NULL;
     wanted->change.look.fanout.context = &carrying;
+    wanted->change.only_plan = wanted->only_plan;
     carrying.show = carry_out_show_new(wanted->file->mesh, &wanted->options->globals);
     watch(&carrying);
     int status = CMD_FAILED;

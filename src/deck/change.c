@@ -485,7 +485,13 @@ struct change *change_new(struct ev_loop *loop, const struct change_options *opt
         change->actors[i] = (struct change_actor){.change = change, .index = i};
     struct look_options look = options->look;
     look.nodes = NULL; /* links are judged from both ends: all are looked at */
-    if (look.mode == LOOK_AUTO)
+    if (options->look.nodes && !options->plan.only) {
+        change->only = mem_alloc(change->mesh->node_count, sizeof *change->only);
+        for (size_t i = 0; i < change->mesh->node_count; i++)
+            change->only[i] = text_matches(options->look.nodes, change->mesh->nodes[i].name);
+        change->options.plan.only = change->only;
+    }
+    if (look.mode == LOOK_AUTO && !options->only_plan)
         look.mode = LOOK_HELPER;
     change->look = look_new(loop, change->mesh, &look, &look_events, change, err);
     if (!change->look) {
@@ -518,6 +524,7 @@ void change_free(struct change *change)
     if (change->conf)
         conf_free(change->conf);
     free(change->actors);
+    free(change->only);
     free(change->nodes);
     free(change->sealed);
     free(change->owner);

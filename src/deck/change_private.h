@@ -43,6 +43,7 @@ struct change_actor {
 };
 
 struct change {
+    bool *only;                 /* per node, from the pattern of look_options: only these are changed; NULL: all */
     struct ev_loop *loop;
     struct change_options options;
     struct change_callbacks callbacks;

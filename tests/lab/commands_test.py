@@ -81,6 +81,8 @@ def test_adopt_and_plan_touch_nothing():
     with Lab([Host("a"), Host("b"), Host("c", nat="symmetric")], psk=True) as lab:
         lab.warm()
         before = {n: fingerprint(lab.host(n)) for n in "abc"}
+        for n in "abc":
+            lab.host(n).run("touch /marker; sleep 0.02")
         lab.operator.run([PROGRAM, "adopt", "a", "b", "c", "-o", FILE])
         assert_only_boot(run(lab, "plan", "--detailed-exitcode", check=(0, 2)))
         document = json.loads(wgdeck(lab, "-m", FILE, "plan", "--json", check=(0,)).stdout)
@@ -88,6 +90,8 @@ def test_adopt_and_plan_touch_nothing():
         after = {n: fingerprint(lab.host(n)) for n in "abc"}
         for n in "abc":
             assert before[n] == after[n], (before[n], after[n])
+            written = lab.host(n).out("find /root /home /tmp /etc /run /var -path /var/log -prune -o -newer /marker -type f -print")
+            assert not written.strip(), written
 
 
 @timeout(150)
@@ -289,3 +293,55 @@ def test_a_node_that_is_not_reached_is_pending():
         while "Nothing to do" not in run(lab, "apply", "--yes", check=(0, 1)) and time.monotonic() < end:
             time.sleep(1)
         assert "192.168.77.0/24" in lab.host("c").out(["ip", "route"])
+
+
+@timeout(120)
+def test_apply_json_and_some_nodes():
+    """--json: what came of it, also of nothing; -n: the other nodes are left for later; keys that are seen for the first time are pinned."""
+    with Lab([Host("a"), Host("b"), Host("c")], mesh="none") as lab:
+        begin(lab, "a", "b", "c")
+        run(lab, "set", "b", "AllowedIPs=192.168.77.0/24", "--no-apply")
+        done = json.loads(wgdeck(lab, "-m", FILE, "-n", "a,b", "apply", "--yes", "--json", check=(0,)).stdout)
+        assert done["result"] == "confirmed", done
+        assert "192.168.77.0/24" in lab.host("a").out(["ip", "route"]) and "192.168.77.0/24" not in lab.host("c").out(["ip", "route"])
+        text = run(lab, "plan", "--detailed-exitcode", check=(2,))
+        assert re.search(r"^c$", text, re.M) and not re.search(r"^[ab]", text, re.M), text
+        run(lab, "apply", "--yes")
+        lab.operator.write(FILE, re.sub(r"PublicKey = .*\n", "", mesh_file(lab)))
+        done = json.loads(wgdeck(lab, "-m", FILE, "apply", "--yes", "--json", check=(0,)).stdout)
+        assert done["result"] == "nothing", done
+        assert mesh_file(lab).count("PublicKey = ") == 3
+        for n in "abc":
+            lab.refuse(n)
+        done = json.loads(wgdeck(lab, "-m", FILE, "apply", "--yes", "--json", "--timeout", "2", check=(1,)).stdout)
+        assert all(n["pending"] for n in done["nodes"]), done
+
+
+@timeout(120)
+def test_interrupted_twice():
+    """A second ^C leaves it to the guards, and says so; they put everything back in their time."""
+    with Lab([Host("a"), Host("b")], mesh="none") as lab:
+        begin(lab, "a")
+        before = mesh_file(lab)
+        lab.drop_udp("a", "b")
+        process = lab.operator.popen([PROGRAM, "-m", FILE, "add", "b", "b", "--yes", "--confirm-within", "10"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                     stderr=subprocess.STDOUT, text=True)
+        text, pids = "", None
+        for line in process.stdout:
+            text += line
+            if "verifying" in line:
+                lab.freeze("b")
+                pids = [int(p) for p in subprocess.run(["pgrep", "-P", str(process.pid)], stdout=subprocess.PIPE, text=True).stdout.split()]
+                for _ in range(2):
+                    for pid in pids:
+                        os.kill(pid, signal.SIGINT)
+                    time.sleep(0.5)
+        assert process.wait() == 1, text
+        assert "by itself within 10 s" in text, text
+        assert mesh_file(lab) == before, text
+        lab.thaw("b")
+        end = time.monotonic() + 20
+        while "wg0" in lab.host("b").out("ls /sys/class/net") and time.monotonic() < end:
+            time.sleep(0.5)
+        assert "wg0" not in lab.host("b").out("ls /sys/class/net")
+        assert not lab.host("a").rows()
