@@ -45,8 +45,20 @@ static bool write_keys(struct change *change)
     return !result;
 }
 
+/* Where a node found the key again that it had made for a change that was put back, rows of that key stay. */
+static void set_made_keys(struct change *change)
+{
+    for (size_t i = 0; i < change->mesh->node_count; i++) {
+        const struct plan_node *node = &change->plan->nodes[i];
+        struct key key = node->public_key;
+        if (node->make_key && node->has_key && change->actors[i].begun)
+            plan_set_key(change_working_plan(change), i, &key);
+    }
+}
+
 bool change_learn_keys(struct change *change)
 {
+    set_made_keys(change);
     return fill_operations(change, change_working_plan(change)) && write_keys(change);
 }
 
