@@ -131,9 +131,10 @@ static void on_late(struct ev_loop *loop, struct ev_timer *timer, int events)
     struct helper *helper = question->helper;
     (void)loop, (void)events;
     take_question(helper, question->id);
-    char *why = mem_format("no answer within %.0f s", question->seconds);
+    bool lost = helper->over;
+    char *why = lost ? mem_text("the connection is lost") : mem_format("no answer within %.0f s", question->seconds);
     enter(helper);
-    end_question(question, NULL, why, "late");
+    end_question(question, NULL, why, lost ? "lost" : "late");
     leave(helper);
     free(why);
 }
