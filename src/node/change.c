@@ -16,6 +16,8 @@ static const double idle_most = 90;     /* seconds between two requests while no
 static const double lock_patience = 2;  /* for a guard that is about to end */
 static const double guard_patience = 3; /* the same, of a change of ours */
 
+enum { GUARD_TRIES = 3 };
+
 /* --- the session */
 
 static void on_idle(struct ev_loop *loop, ev_timer *timer, int events)
@@ -37,7 +39,9 @@ static void on_guard_end(struct ev_loop *loop, ev_io *watcher, int events)
     close(session->guard);
     session->guard = -1;
     if (change_journal_is_there(session->name, session->id) && change_lock_again(session->lock)) {
-        int guard = clock_steady() < session->deadline ? guard_start(session->name, session->lock, &err) : -1;
+        int guard = -1;
+        for (int i = 0; i < GUARD_TRIES && guard < 0 && clock_steady() < session->deadline; i++)
+            guard = guard_start(session->name, session->lock, &err);
         if (guard >= 0) {
             change_session_guarded(session, guard);
             return;
