@@ -751,6 +751,27 @@ static void test_rotation(void **state)
     }
 }
 
+static void test_rotation_golden(void **state)
+{
+    (void)state;
+    struct plan_world world = plan_world_new(preshared3);
+    struct key next = world_key(99);
+    struct buf text = BUF_EMPTY, json = BUF_EMPTY;
+    struct err err;
+    plan_world_set_up(&world);
+    row(&world, 1, 0)->endpoint = world_endpoint("198.51.100.7:999"); /* where it is now */
+    struct plan *plan = plan_rotation(world.mesh, world.desired, world.seen, 0, &next, &world.options, &err);
+    assert_non_null(plan);
+    plan_to_text(plan, false, &text);
+    add_json(plan, &json);
+    compare_golden("rotation", "text", &text);
+    compare_golden("rotation", "json", &json);
+    plan_free(plan);
+    plan_world_free(&world);
+    buf_free(&text);
+    buf_free(&json);
+}
+
 static void test_rotation_refused(void **state)
 {
     (void)state;
@@ -858,7 +879,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden),   cmocka_unit_test(test_random), cmocka_unit_test(test_rotation), cmocka_unit_test(test_rotation_refused),
-        cmocka_unit_test(test_generation), cmocka_unit_test(test_large),
+        cmocka_unit_test(test_rotation_golden), cmocka_unit_test(test_generation), cmocka_unit_test(test_large),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
 }
