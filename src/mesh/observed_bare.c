@@ -34,6 +34,7 @@ struct bare {
     struct buf dump;
     struct buf modes;         /* the "o" lines */
     char *path;               /* of the configuration being read; NULL: none */
+    char *boot;               /* what brings it up at boot; NULL: not told */
     struct buf document;      /* its lines */
     size_t document_lines;
     char *private_key;        /* text of its K line, or NULL */
@@ -146,6 +147,8 @@ static int parse_config(struct bare *bare, struct observed_config *config, struc
 
 static void drop_config(struct bare *bare)
 {
+    free(bare->boot);
+    bare->boot = NULL;
     free(bare->path);
     bare->path = NULL;
     free(bare->private_key);
@@ -166,6 +169,8 @@ static int end_config(struct bare *bare, struct err *err)
         config->error = text_safe(why.text);
         name_config(config, bare->path);
     }
+    config->boot = bare->boot;
+    bare->boot = NULL;
     drop_config(bare);
     return 0;
 }
@@ -493,6 +498,27 @@ static int read_route_line(struct bare *bare, const char *text, size_t length, s
     return bare_ip_route_line(&bare->ip, text, err);
 }
 
+static int read_boot(struct bare *bare, const char *text, size_t length, struct err *err)
+{
+    if (!bare->path)
+        return err_set(err, "what brings up no configuration");
+    if (length > OBSERVED_TEXT_MAX / 4) /* each byte may become four */
+        return err_set(err, "a name of a service longer than %d bytes", OBSERVED_TEXT_MAX / 4);
+    free(bare->boot);
+    bare->boot = text_safe(text);
+    return 0;
+}
+
+/* Of the first interface that has one. */
+static int read_generation(struct bare *bare, const char *text, size_t length, struct err *err)
+{
+    enum { GENERATION_MAX = 64 };
+    (void)err;
+    if (!bare->observation->generation && *text != '-' && length <= GENERATION_MAX && strspn(text, "0123456789abcdef-") == length)
+        bare->observation->generation = mem_text(text);
+    return 0;
+}
+
 static int read_answer_line(struct bare *bare, const char *text, size_t length, struct err *err)
 {
     (void)length;
@@ -507,6 +533,7 @@ static const struct item {
     {'f', read_forwarding},  {'g', read_module},       {'q', read_socket},         {'d', read_dump},        {'w', read_complaint},
     {'h', read_hash},        {'Q', read_silent_socket}, {'W', read_wrong_line},    {'r', read_usual_rules},
     {'o', read_mode},        {'F', read_path},         {'c', read_config_line},    {'K', read_private_key}, {'H', read_preshared_hash},
+    {'b', read_boot},        {'v', read_generation},
     {'E', read_unreadable},  {'A', read_address_line}, {'R', read_route_line},     {'G', read_answer_line}, {'x', read_skipped},
 };
 

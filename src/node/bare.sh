@@ -25,6 +25,8 @@
 #   F PATH                  a saved configuration; its lines follow, one c, K or H for each line of the file:
 #   c TEXT                  a line that holds no secret; empty for all that is not known to hold none (comments, hooks, unknown keys)
 #   K KEY   H #NUMBER       in the place of PrivateKey (its public key, or -) and of PresharedKey
+#   b UNIT                  behind F: what of systemd brings it up at boot
+#   v GENERATION            of the state that wgdeck has applied there
 #   E PATH                  a saved configuration that cannot be read, or is not looked at
 #   r 1                     the rules are the usual ones (local, main, default), and not all is asked: the rest follows from the routes
 #   [...                    answers of "ip -json -batch", in this order: addresses, routes of all tables, what is known better than from
@@ -243,7 +245,7 @@ show_file() {
 peer="${nl}c [Peer]$nl";
 
 # Saved configurations. Of each line only what is known to hold no secret is shown; so a key in a comment or in a hook stays there.
-e=/etc/wireguard;
+e=/etc/wireguard; w=/etc/systemd/system/*;
 if [ -d $e ]; then
     if [ -r $e ] && [ -x $e ]; then
         set +f; set -- $e/*.conf; set -f;
@@ -266,6 +268,13 @@ if [ -d $e ]; then
         for file; do
             case $long in *" $file "*) say "E $file"; say "x $file is longer than 256 KiB"; continue;; esac;
             if [ -r "$file" ]; then say "F $file"; else say "E $file"; continue; fi;
+            name=${file##*/}; name=${name%.conf};
+            if [ -d /run/systemd/system ]; then
+                set +f; set -- $w.wants/wg-quick@"$name".service $w.requires/wg-quick@"$name".service $w.wants/wgdeck@"$name".service; set -f;
+                b=; for a; do if [ -e "$a" ]; then b=${a##*/}; fi; done;
+                if [ "$b" ]; then say "b $b"; fi;
+            fi;
+            if [ -d /var/lib/wgdeck ]; then echo_file "/var/lib/wgdeck/$name/generation"; say "v $line"; fi;
             show_file;
         done;
     else

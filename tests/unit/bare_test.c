@@ -28,9 +28,9 @@ static const char whole[] =
     "Welcome to this machine!\n" BEGIN "n evil\x1b[2J\nk 6.1.0\ng 1\np 198.51.100.7 40000 fe80::1%eth0 22\nu 1\nf 1 -\nq wg0\nQ wg9\nq wg7\n"
     "t 1700000100.250000000\n" DEVICE ROW "w Unable to access interface wg7: Protocol error\n"
     "o 750 0 60 /etc/wireguard\no 644 1000 9 /etc/wireguard/wg0.conf\n"
-    "F /etc/wireguard/wg0.conf\nc [Interface]\nK " KEY_A "\nc \nc ListenPort = 51820\nc [Peer]\nH #1\nc PublicKey = " KEY_B
+    "F /etc/wireguard/wg0.conf\nb wg-quick@wg0.service\x1b\nv -\nv 8-3fa94c12\nv 9-00000000\nc [Interface]\nK " KEY_A "\nc \nc ListenPort = 51820\nc [Peer]\nH #1\nc PublicKey = " KEY_B
     "\nc Endpoint = b.example:7\nc [Peer]\nc PublicKey = " KEY_A "\n"
-    "F /etc/wireguard/bad.conf\nc what is this\n"
+    "F /etc/wireguard/bad.conf\nb \nc what is this\n"
     "E /etc/wireguard/hidden.conf\n"
     "[{\"ifname\":\"wg0\",\"flags\":[\"POINTOPOINT\",\"UP\"],\"mtu\":1420,\"linkinfo\":{\"info_kind\":\"wireguard\"},\"addr_info\":"
     "[{\"family\":\"inet\",\"local\":\"10.0.0.1\",\"prefixlen\":24}],\"stats64\":{\"rx\":{\"packets\":3,\"frame_errors\":2},\"tx\":{\"errors\":4}}},"
@@ -57,6 +57,10 @@ static void test_whole(void **state)
     struct err err;
     struct key key;
     assert_int_equal(look(whole, &seen, &err), 0);
+    assert_string_equal(observation_config(&seen, "wg0")->boot, "wg-quick@wg0.service\\x1b");
+    assert_string_equal(observation_config(&seen, "bad")->boot, "");
+    assert_null(observation_config(&seen, "hidden")->boot);
+    assert_string_equal(seen.generation, "8-3fa94c12");
     assert_string_equal(seen.hostname, "evil\\x1b[2J");
     assert_true(seen.node_time == 1700000100 * CLOCK_SECOND + 250000000 && seen.privileged && seen.kernel_has_wireguard);
     assert_true(seen.forwarding4 == 1 && seen.forwarding6 == -1);
