@@ -19,8 +19,8 @@
 
 /* --- the edits of a new node; also to try an answer */
 
+static bool has_role(const struct mesh *mesh, enum role role, const char *group);
 static void propose_address(struct wizard *wizard, char **value, char **reason);
-static void propose_name(struct wizard *wizard, char **value, char **reason);
 
 static bool is_none(const char *text)
 {
@@ -33,8 +33,32 @@ static void set_unless_none(struct mesh_edits *edits, const char *node, const ch
         mesh_edits_add(edits, MESH_EDIT_SET, node, key, value);
 }
 
-static void edits_with(const struct wizard *wizard, char *const *answers, struct mesh_edits *edits)
+/* What the topology needs of a node, where it was not asked yet: so that an answer before it is not refused for it. */
+static const char *group_for_now(const struct mesh *mesh)
 {
+    for (size_t i = 0; i < mesh->node_count; i++)
+        if (mesh->nodes[i].group)
+            return mesh->nodes[i].group;
+    return "group";
+}
+
+static const char *role_for_now(const struct mesh *mesh, const char *group)
+{
+    if (mesh->topology == TOPOLOGY_HUB)
+        return has_role(mesh, ROLE_HUB, NULL) ? NULL : "hub";
+    return mesh->topology == TOPOLOGY_GROUPS && !has_role(mesh, ROLE_GATEWAY, group) ? "gateway" : NULL;
+}
+
+static void edits_with(const struct wizard *wizard, char *const *given, struct mesh_edits *edits)
+{
+    const struct mesh *mesh = wizard->file.mesh;
+    const char *answers[AT_COUNT];
+    for (int at = 0; at < AT_COUNT; at++)
+        answers[at] = given[at];
+    if (!answers[AT_GROUP] && mesh->topology == TOPOLOGY_GROUPS)
+        answers[AT_GROUP] = group_for_now(mesh);
+    if (!answers[AT_ROLE])
+        answers[AT_ROLE] = role_for_now(mesh, answers[AT_GROUP]);
     static const struct { enum wizard_at at; const char *key; } keys[] = {
         {AT_TARGET, "Ssh"}, {AT_ADDRESS, "Address"}, {AT_ENDPOINT, "Endpoint"}, {AT_GROUP, "Group"}, {AT_ROLE, "Role"}};
     char *address = NULL, *reason = NULL;

@@ -70,6 +70,19 @@ static void do_wizard(struct tui *tui)
     open_named(tui, "wizard");
 }
 
+static void do_apply(struct tui *tui)
+{
+    tui_notice(tui, false, "there is no plan here to apply: the plan's own screen makes one");
+}
+
+/* From wherever one is. */
+static void do_stop_change(struct tui *tui)
+{
+    bool busy = hands_are_busy(tui);
+    hands_stop(tui);
+    tui_notice(tui, false, busy ? "putting back what is not confirmed" : "no change is under way");
+}
+
 /* One thing at a time: the notice, the filter, then the screen. */
 static void do_back(struct tui *tui)
 {
@@ -277,6 +290,8 @@ static const struct { void (*act)(struct tui *tui); bool first; } doings[ACTION_
     [ACTION_BACK] = {do_back, true},
     [ACTION_QUIT] = {leave, true},
     [ACTION_PLAN] = {do_plan, true},
+    [ACTION_APPLY] = {do_apply, false},
+    [ACTION_STOP_CHANGE] = {do_stop_change, true},
     [ACTION_WIZARD] = {do_wizard, true},
     [ACTION_QUIT_KEEP] = {do_quit_keep, true},
     [ACTION_COMMAND] = {do_command, true},

@@ -199,11 +199,6 @@ bool face_act(struct face *face, struct wizard *wizard, enum action action, stru
         ask_to_apply(face, wizard, wish);
         return true;
     }
-    if (action == ACTION_STOP_CHANGE && way == WIZARD_RUNS) {
-        wizard_stop(wizard);
-        snprintf(wish->notice, sizeof wish->notice, "putting back what is not confirmed");
-        return true;
-    }
     return action == ACTION_ENTER; /* nothing to open here */
 }
 
