@@ -58,5 +58,6 @@ def test_enabled_it_comes_up_after_a_power_cut():
         assert a.out(f"stat -c '%a %U' {PROGRAM} /usr/local/lib/wgdeck").split() == ["755", "root", "755", "root"]
         lab.power_cut("a")
         lab.power_on("a")
+        a = lab.host("a")
         assert lab.ping("a", "b", count=5, timeout=10), a.out("cat /var/log/boot.log")
         assert a.rows()[lab.host("b").public_key]["allowed"], json.dumps(a.rows())
