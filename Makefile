@@ -161,7 +161,7 @@ check:
 check-vm:
 	$(Q)tools/deps build lab test vm
 	$(Q)$(MAKE) --no-print-directory all unit-programs
-	$(Q)tests/vm/run $(BUILD) 'cd tests/lab && BUILD=$(BUILD) LAB_ENGINE=kernel PEER=kernel ./run.py -j 3 ../interop/interop_test.py kernel_test.py signatures_test.py faults_test.py node_test.py' 1800
+	$(Q)tests/vm/run $(BUILD) 'cd tests/lab && BUILD=$(BUILD) LAB_ENGINE=kernel PEER=kernel ./run.py -j 3 ../interop/interop_test.py kernel_test.py grow_test.py adopt_plan_test.py signatures_test.py faults_test.py node_test.py' 1800
 
 # The engine beside others for as long as a session lives and longer, and all of its tests again under AddressSanitizer.
 check-engine:
