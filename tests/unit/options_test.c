@@ -66,7 +66,7 @@ static const struct {
     {"wgdeck init -o /nonexistent/mesh.conf", 1, "/nonexistent/mesh.conf: No such file"},
     {"wgdeck init --network 10.0.0.0/33 -o /nonexistent/mesh.conf", 1, "10.0.0.0/33"},
     {"wgdeck init -o /dev/null", 1, "/dev/null exists and was left alone"},
-    {"wgdeck add web", 2, "its name and its SSH target"},
+    {"wgdeck add web", 2, "which node? Its name"},
     {"wgdeck add root@192.0.2.1 web", 2, "the name comes first"},
     {"wgdeck add a b c d --address 10.0.0.1", 2, "--address is of one node"},
     {"wgdeck remove", 2, "which node?"},
