@@ -51,7 +51,7 @@ void screens_bar_draw(struct tui *tui, const struct area *area)
     for (size_t i = 0; views[i]; i++) {
         if (views[i]->action == ACTION_NONE || views[i]->action == ACTION_HELP)
             continue;
-        if ((views[i] == &view_plan || views[i] == &view_wizard) && !tui->hands)
+        if ((views[i] == &view_plan || views[i] == &view_wizard) && !hands_are_there(tui))
             continue;
         named |= is_current(tui, views[i]);
         column += draw_one(tui, area, column, views[i]);

@@ -193,3 +193,63 @@ def test_what_fails_is_put_back_with_the_reason():
             assert mesh_file(lab) == before
             screen.press("C-c")
             screen.assert_sane("after a change that failed")
+
+
+@timeout(120)
+def test_unknown_host_key_is_asked_about_with_its_fingerprint_and_may_be_refused():
+    with Lab(2, mesh="none") as lab:
+        begin(lab, "n1")
+        known = lab.operator.read("/root/.ssh/known_hosts")
+        fewer = "".join(line + "\n" for line in known.splitlines() if not re.search(r"n2|203\.0\.113\.11", line.split()[0]))
+        assert fewer != known, known
+        lab.operator.write("/root/.ssh/known_hosts", fewer, 0o600)
+        with Screen(lab.operator, columns=80, rows=24) as screen:
+            screen.type(f"clear; {PROGRAM} -m {FILE}\n")
+            screen.wait(r"n1", 30)
+            screen.type(":add n2\n")
+            screen.wait(r"SSH target:")
+            screen.press("Enter")
+            screen.wait(r"SHA256:", 30)
+            screen.press("Escape")
+            screen.wait(r"Write another target", 30)
+            assert lab.operator.read("/root/.ssh/known_hosts") == fewer
+            screen.press("r")      # text here, no command
+            screen.press("C-u", "Enter")
+            screen.wait(r"Write another target", 30)
+            screen.press("C-c")
+            screen.assert_sane("after a refusal")
+            screen.type(f"clear; {PROGRAM} -m {FILE} add\n")
+            answer(screen, "", r"^SSH target \[n2\]") if screen.wait(r"^Go on \[yes\]|^SSH target").find("Go on") >= 0 else None
+            answer(screen, "n2", r"SHA256:")
+            answer(screen, "yes", r"Enter goes on, < goes back:")
+            screen.press("C-c")
+            screen.wait(WAITING)
+
+
+@timeout(180)
+def test_leaving_the_deck_in_the_middle_puts_back_first():
+    with Lab([Host("n1"), Host("n2"), Host("n3")], mesh="none") as lab:
+        begin(lab, "n1", "n2")
+        before = mesh_file(lab)
+        lab.drop_udp("n1", "n3")   # verifying waits
+        with Screen(lab.operator, columns=120, rows=40) as screen:
+            screen.type(f"clear; {PROGRAM} -m {FILE}\n")
+            screen.wait(r"all well", 30)
+            screen.type(":add n3\n")
+            screen.wait(r"SSH target")
+            for wanted in (r"Enter goes on", r"^ Name:", r"^ Address:", r"^ Endpoint:", r"A or Enter: apply"):
+                screen.press("Enter")
+                screen.wait(wanted, 60)
+            screen.press("A")
+            screen.wait(r"Apply now\?")
+            answer(screen, "yes", r"verifying from both ends", 30)
+            screen.press("1")
+            screen.wait(r"\[1 overview\]")
+            screen.press("C-c")
+            screen.wait(r"it is being put back")
+            screen.press("a")
+            screen.wait(r"X Not done\.", 60)
+            assert mesh_file(lab) == before
+            screen.press("C-c")
+            screen.assert_sane("after a change that was stopped")
+        assert "n3" not in lab.host("n1").out(["wg", "show", "wg0"])
