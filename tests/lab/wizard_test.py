@@ -199,28 +199,29 @@ def test_what_fails_is_put_back_with_the_reason():
 def test_unknown_host_key_is_asked_about_with_its_fingerprint_and_may_be_refused():
     with Lab(2, mesh="none") as lab:
         begin(lab, "n1")
-        known = lab.operator.read("/root/.ssh/known_hosts")
+        o = lab.operator
+        o.write("/root/ask.conf", re.sub(r"(?m)^\s*StrictHostKeyChecking.*$", "StrictHostKeyChecking ask", o.read("/root/.ssh/config")), 0o600)
+        known = o.read("/root/.ssh/known_hosts")
         fewer = "".join(line + "\n" for line in known.splitlines() if not re.search(r"n2|203\.0\.113\.11", line.split()[0]))
         assert fewer != known, known
-        lab.operator.write("/root/.ssh/known_hosts", fewer, 0o600)
-        with Screen(lab.operator, columns=80, rows=24) as screen:
-            screen.type(f"clear; {PROGRAM} -m {FILE}\n")
+        o.write("/root/.ssh/known_hosts", fewer, 0o600)
+        with Screen(o, columns=80, rows=24) as screen:
+            screen.type(f"clear; {PROGRAM} -m {FILE} -F /root/ask.conf\n")
             screen.wait(r"n1", 30)
             screen.type(":add n2\n")
             screen.wait(r"SSH target:")
             screen.press("Enter")
-            screen.wait(r"SHA256:", 30)
+            screen.wait(r"Is it the right one\?", 30)
+            screen.wait(r"SHA256:")
             screen.press("Escape")
             screen.wait(r"Write another target", 30)
-            assert lab.operator.read("/root/.ssh/known_hosts") == fewer
-            screen.press("r")      # text here, no command
-            screen.press("C-u", "Enter")
-            screen.wait(r"Write another target", 30)
+            assert o.read("/root/.ssh/known_hosts") == fewer
             screen.press("C-c")
             screen.assert_sane("after a refusal")
-            screen.type(f"clear; {PROGRAM} -m {FILE} add\n")
-            answer(screen, "", r"^SSH target \[n2\]") if screen.wait(r"^Go on \[yes\]|^SSH target").find("Go on") >= 0 else None
-            answer(screen, "n2", r"SHA256:")
+            screen.type(f"clear; {PROGRAM} -m {FILE} -F /root/ask.conf add\n")
+            screen.wait(r"^Go on \[yes\]")
+            answer(screen, "no", r"^SSH target:")
+            answer(screen, "n2", r"Is it the right one\?")
             answer(screen, "yes", r"Enter goes on, < goes back:")
             screen.press("C-c")
             screen.wait(WAITING)
