@@ -9,7 +9,7 @@
 #include "wgdeck/mem.h"
 
 /* Seconds until an answer is late. A node that hangs delays nobody else's, and counts as failed. */
-#define PATIENCE_BEGIN 30.0 /* what a power cut has left may have to be put back first */
+#define PATIENCE_BEGIN 25.0 /* what a power cut has left may have to be put back first */
 #define PATIENCE_KEYS 10.0
 #define PATIENCE_STAGE 25.0
 #define PATIENCE_CONFIRM 15.0
@@ -38,6 +38,12 @@ static void ask(struct change_actor *actor, struct helper *helper, const struct 
 static bool is_gone(const char *code)
 {
     return !strcmp(code, "lost") || !strcmp(code, "late");
+}
+
+/* It has not (yet) said that it is in its old state, whatever else it has said. */
+static bool is_open(const char *code)
+{
+    return is_gone(code) || !strcmp(code, "guarded");
 }
 
 /* --- locking */
@@ -201,7 +207,7 @@ static void on_staged(void *context, const cJSON *answer, const char *why, const
     if (answer) {
         change_node_text(actor->change, actor->index, "applied, under guard");
     } else {
-        if (!is_gone(code)) { /* it has put itself back, or had not begun */
+        if (!is_open(code)) { /* it has put itself back, or had not begun */
             actor->staged = false;
             actor->end = END_OLD;
         }
@@ -301,7 +307,7 @@ static void confirmed(struct change_actor *actor, const cJSON *answer)
 
 static void not_confirmed(struct change_actor *actor, const char *why, const char *code)
 {
-    actor->end = is_gone(code) ? END_UNKNOWN : END_NONE;
+    actor->end = is_gone(code) ? END_UNKNOWN : !strcmp(code, "guarded") ? END_GUARDED : END_OLD;
     change_node_failed(actor->change, actor->index, "not confirmed: %s", why);
 }
 

@@ -12,7 +12,7 @@
 #include "wgdeck/mem.h"
 #include "wgdeck/text.h"
 
-static const double idle_most = 90;     /* seconds between two requests while nothing is staged: a deck that is cut off must not lock others out */
+static const double idle_most = 45;     /* seconds between two requests while nothing is staged: a deck that is cut off must not lock others out */
 static const double lock_patience = 2;  /* for a guard that is about to end */
 static const double guard_patience = 3; /* the same, of a change of ours */
 

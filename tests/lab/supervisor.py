@@ -420,6 +420,18 @@ def collect(out, waiting, report):
             out[r["name"]].update(r)
 
 
+def lay_again(lines):
+    """The old line goes with the old namespace, a moment after the last process in it."""
+    end = time.monotonic() + 5
+    while True:
+        try:
+            return ip_batch(lines)
+        except RuntimeError as e:
+            if "File exists" not in str(e) or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+
+
 def power_on(plan, state, name):
     """A host whose pid 1 was killed, again: its disk is as it was, its line is new.  Not for those behind a NAT, whose
     line ends in their gateway."""
@@ -431,7 +443,7 @@ def power_on(plan, state, name):
     pid = start_machine(m, plan, report_w, [r for r, _ in gates], [w for _, w in gates] + [report_r], True)
     os.close(report_w)
     try:
-        ip_batch(lines_to([m], {name: pid}))
+        lay_again(lines_to([m], {name: pid}))
         for _, w in gates:
             os.close(w)
         state[name]["pid"] = pid
