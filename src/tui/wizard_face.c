@@ -38,13 +38,21 @@ static void draw_title(const struct wizard *wizard, const struct wizard_step *st
         area_format(area, 0, column + 2, STYLE_DIM, " step %zu of %zu: %s", step->number, step->count, step->title);
 }
 
+static const char *plan_hint(const struct wizard *wizard)
+{
+    const struct plan *plan = wizard_plan(wizard);
+    if (wizard_agreement(wizard))
+        return "A or Enter: apply";
+    return wizard_kind(wizard) == WIZARD_APPLY && plan && plan_is_empty(plan) && !lint_has_error(&plan->lint) ? "Nothing to apply." : "It cannot be applied as it is.";
+}
+
 static void draw_field(struct face *face, const struct wizard *wizard, const struct wizard_step *step, const struct area *area, int row)
 {
     const char *agreement = wizard_agreement(wizard);
     int column = 1, room;
     if (!face_is_typing(face, wizard)) {
         const char *hint = step->way == WIZARD_SHOWS ? "Enter goes on"
-                           : step->way == WIZARD_PLANS ? (agreement ? "A or Enter: apply" : "It cannot be applied as it is.")
+                           : step->way == WIZARD_PLANS ? plan_hint(wizard)
                            : step->way == WIZARD_RUNS  ? "X: stop, and put everything back"
                            : step->way == WIZARD_ENDS  ? "Enter closes this"
                                                        : "";

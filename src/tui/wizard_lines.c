@@ -154,7 +154,8 @@ static void compose_plan(const struct composing *to, const struct wizard_step *s
     struct buf text = BUF_EMPTY;
     const struct plan *plan = wizard_plan(to->wizard);
     say_problem(to, step);
-    say(to, 0, STYLE_INFO, false, step->does);
+    if (wizard_agreement(to->wizard))
+        say(to, 0, STYLE_INFO, false, step->does);
     gap(to);
     if (plan)
         plan_to_text(plan, true, &text);

@@ -166,7 +166,7 @@ def test_deck_rotates_and_plans():
             assert lab.host("n1").out(["wg", "show", "wg0", "public-key"]).strip() != old
             assert ping(lab, "n2", "10.44.0.1")
             screen.press("Enter", "p")
-            screen.wait(r"A or Enter: apply|It cannot be applied", 60)
+            screen.wait(r"A or Enter: apply|Nothing to apply", 60)
             screen.press("q")
             screen.press("C-c")
             screen.assert_sane("after the plan")
