@@ -5,6 +5,7 @@
 #include "change_private.h"
 #include "wgdeck/clock.h"
 #include "wgdeck/events.h"
+#include "wgdeck/file.h"
 #include "wgdeck/mem.h"
 
 /* A key that was made just now goes into all rows that wait for it. */
@@ -98,6 +99,11 @@ void change_log(struct change *change, size_t node, const char *what)
 {
     if (!change->options.events)
         return;
+    const char *slash = strrchr(change->options.events, '/');
+    char *folder = slash ? mem_text_part(change->options.events, (size_t)(slash - change->options.events)) : NULL;
+    if (folder && *folder)
+        (void)file_make_folders(folder, 0700, NULL); /* where it cannot be made nothing is kept, as event_log_problem would say */
+    free(folder);
     struct event_log *log = event_log_new(change->options.events);
     enum event_kind kind = node != SIZE_MAX ? EVENT_KEY_ROTATED : change->result == CHANGE_CONFIRMED ? EVENT_CHANGE_APPLIED : EVENT_CHANGE_PUT_BACK;
     const char *name = node != SIZE_MAX ? change->mesh->nodes[node].name : "";

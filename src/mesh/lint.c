@@ -21,6 +21,7 @@ static const struct lint_kind kinds[] = {
     {"route-collision", true, lint_look_route_collision},
     {"ssh-cut-off", true, lint_look_ssh_cut_off},
     {"port-taken", true, lint_look_port_taken},
+    {"endpoint-port", true, lint_look_endpoint_port},
     {"key-differs", false, lint_look_key_differs},
     {"interface-taken", false, lint_look_interface_taken},
     {"ssh-through-tunnel", false, lint_look_ssh_through_tunnel},

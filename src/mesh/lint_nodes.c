@@ -6,6 +6,32 @@
 
 #include "wgdeck/mem.h"
 
+/* ---- endpoint-port: the others send to a port on which it does not listen, and no NAT stands between ------------------- */
+
+static bool has_address(const struct observation *seen, const struct address *address)
+{
+    for (size_t i = 0; i < seen->link_count; i++)
+        for (size_t k = 0; k < seen->links[i].address_count; k++)
+            if (!address_compare(&seen->links[i].addresses[k].address, address))
+                return true;
+    return false;
+}
+
+void lint_look_endpoint_port(struct lint_context *context)
+{
+    for (size_t i = 0; i < context->mesh->node_count; i++) {
+        const struct mesh_node *node = &context->mesh->nodes[i];
+        const struct observation *seen = lint_seen(context, i);
+        const struct device *device = lint_device(context, i);
+        if (!seen || !node->endpoint.address.family || node->endpoint_port == node->listen_port || !has_address(seen, &node->endpoint.address))
+            continue;
+        /* What runs like that already has its reason, a redirection on the node say. */
+        void (*say)(struct lint_context *, size_t, size_t, const char *, ...) = device && device->listen_port == node->listen_port ? lint_warn : lint_find;
+        say(context, i, NONE, "%s listens on UDP %u, and the others are to send to %u, at an address of its own: give both the same port (wgdeck set %s "
+            "ListenPort=%u Endpoint=%s:%u)", node->name, node->listen_port, node->endpoint_port, node->name, node->listen_port, node->endpoint_host, node->listen_port);
+    }
+}
+
 /* ---- port-taken ------------------------------------------------------------------------------------------------------ */
 
 void lint_look_port_taken(struct lint_context *context)
@@ -200,15 +226,6 @@ struct outside {
     bool learned;             /* from a handshake, with the NAT's own port; else the port is its ListenPort */
     size_t node;
 };
-
-static bool has_address(const struct observation *seen, const struct address *address)
-{
-    for (size_t i = 0; i < seen->link_count; i++)
-        for (size_t k = 0; k < seen->links[i].address_count; k++)
-            if (address_compare(&seen->links[i].addresses[k].address, address) == 0)
-                return true;
-    return false;
-}
 
 static bool is_outside(const struct lint_context *context, size_t node, const struct address *address)
 {

@@ -59,6 +59,7 @@ void lint_look_docker_pool(struct lint_context *context);
 void lint_look_ssh_cut_off(struct lint_context *context);
 void lint_look_ssh_through_tunnel(struct lint_context *context);
 void lint_look_port_taken(struct lint_context *context);
+void lint_look_endpoint_port(struct lint_context *context);
 void lint_look_key_twice(struct lint_context *context);
 void lint_look_key_differs(struct lint_context *context);
 void lint_look_key_gone(struct lint_context *context);
