@@ -254,3 +254,18 @@ def test_leaving_the_deck_in_the_middle_puts_back_first():
             screen.press("C-c")
             screen.assert_sane("after a change that was stopped")
         assert "n3" not in lab.host("n1").out(["wg", "show", "wg0"])
+
+
+@timeout(120)
+def test_mesh_file_edited_by_hand_before_the_answer_is_planned_anew_and_kept():
+    with Lab(2, mesh="none") as lab:
+        begin(lab, "n1")
+        with Screen(lab.operator, columns=120, rows=50) as screen:
+            screen.type(f"clear; {PROGRAM} -m {FILE} add\n")
+            screen.wait(r"^SSH target:")
+            for text, wanted in (("n2", r"Enter goes on"), ("", r"^Name \["), ("", r"^Address \["), ("", r"^Endpoint \["), ("", r"Apply now\? \[yes/N\]")):
+                answer(screen, text, wanted, 60)
+            lab.operator.write(FILE, mesh_file(lab) + "\n# by hand, meanwhile\n")
+            answer(screen, "yes", r"was edited meanwhile: this is the plan for what it says now", 60)
+            answer(screen, "yes", r"^Done: confirmed", 60)
+        assert "# by hand, meanwhile" in mesh_file(lab) and "[Node n2]" in mesh_file(lab)
