@@ -52,9 +52,25 @@ static bool can_meet(const struct change *change, size_t a, size_t b)
     return change->mesh->nodes[a].endpoint_host || change->mesh->nodes[b].endpoint_host || was_live(change, a, b);
 }
 
+/* Does NODE get a route to what is at or behind PEER? */
+static bool gets_route(const struct change *change, const struct plan_node *node, size_t peer)
+{
+    const struct mesh_node *there = &change->mesh->nodes[peer];
+    for (size_t i = 0; i < node->count; i++) {
+        const struct plan_operation *operation = &node->operations[i];
+        if (operation->kind != PLAN_ROUTE || !operation->running)
+            continue;
+        for (size_t a = 0; a < there->address_count; a++)
+            if (prefix_covers(&operation->prefix, &there->addresses[a]))
+                return true;
+    }
+    return false;
+}
+
 static bool is_touched(const struct change *change, const struct plan *plan, size_t a, size_t b)
 {
-    return row_operation(&plan->nodes[a], b) || row_operation(&plan->nodes[b], a) || changes_all(&plan->nodes[a]) || changes_all(&plan->nodes[b]) || change->rotating == a ||
+    return row_operation(&plan->nodes[a], b) || row_operation(&plan->nodes[b], a) || gets_route(change, &plan->nodes[a], b) ||
+           gets_route(change, &plan->nodes[b], a) || changes_all(&plan->nodes[a]) || changes_all(&plan->nodes[b]) || change->rotating == a ||
            change->rotating == b;
 }
 

@@ -7,6 +7,7 @@
 
 struct step {
     struct state *state;
+    const struct state *before; /* any operation */
     const struct plan_operation *operation;
     const struct state_keys *keys;
     enum state_phase phase;
@@ -119,7 +120,8 @@ static int after_route(const struct step *step)
     struct state *state = step->state;
     struct state_route route = {.to = prefix_network(&step->operation->prefix), .table = TABLE_MAIN};
     route.metric = route.to.address.family == AF_INET6 ? STATE_METRIC_V6 : 0;
-    if (is_routed(state, &route.to) || is_of_address(state, &route))
+    /* The kernel makes it of an address that is new. Of one that was there, it made it once, and somebody has taken it away: a restart of networkd does. */
+    if (is_routed(state, &route.to) || (is_of_address(state, &route) && !(step->before->exists && is_of_address(step->before, &route))))
         return 0;
     state->routes = mem_resize(state->routes, state->route_count + 1, sizeof *state->routes);
     state->routes[state->route_count++] = route;
@@ -270,7 +272,7 @@ int state_after(const struct state *state, const struct plan_operation *operatio
     unsigned now = phase == STATE_STAGE ? IN_STAGE : IN_FINISH;
     state_copy(after, state);
     for (size_t i = 0; i < count; i++) {
-        const struct step step = {after, &operations[i], keys, phase, err};
+        const struct step step = {after, state, &operations[i], keys, phase, err};
         if (!operations[i].running || !(kinds[operations[i].kind].phases & now))
             continue;
         if (kinds[operations[i].kind].apply(&step)) {

@@ -139,3 +139,16 @@ def test_confirmed_state_boots():
         assert reaches(lab, "b", "10.44.0.1")
         nothing_left(lab)
         wgdeck(lab, "status", check=(0,))
+
+
+def test_flushed_route():
+    """A restart of systemd-networkd flushes routes: handshakes go on, data does not. The route that an address made is made again, and proved."""
+    with Lab(["hub", "a", "b"], mesh="hub") as lab:
+        lab.warm()
+        do(lab, "apply")
+        lab.host("a").run("ip route del 10.44.0.0/24 dev wg0")
+        assert not reaches(lab, "a", lab.host("b").mesh[0])
+        text = do(lab, "apply")
+        assert "+ route 10.44.0.0/24" in text and "1 link verified" in text, text
+        assert reaches(lab, "a", lab.host("b").mesh[0])
+        nothing_left(lab)

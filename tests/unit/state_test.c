@@ -117,7 +117,8 @@ static const struct after_case after_cases[] = {
     {.operation = {.kind = PLAN_ADDRESS}, .prefix = "10.0.0.9/24", .stage = BEGIN ROW1 ROW2, .finish = BEGIN ROW1 ROW2}, /* twice is once */
     {.operation = {.kind = PLAN_ADDRESS_REMOVE}, .prefix = "10.0.0.9/24", .stage = BEGIN ROW1 ROW2, .finish = "up port 51820 mtu 1420 key 7" ROW1 ROW2},
     {.operation = {.kind = PLAN_ROUTE}, .prefix = "10.1.0.0/16", .stage = BEGIN " route 10.1.0.0/16" ROW1 ROW2, .finish = BEGIN " route 10.1.0.0/16" ROW1 ROW2},
-    {.operation = {.kind = PLAN_ROUTE}, .prefix = "10.0.0.0/24", .stage = BEGIN ROW1 ROW2, .finish = BEGIN ROW1 ROW2}, /* of its address: the kernel's own */
+    {.operation = {.kind = PLAN_ROUTE}, .prefix = "10.0.0.0/24", .stage = BEGIN " route 10.0.0.0/24" ROW1 ROW2,
+     .finish = BEGIN " route 10.0.0.0/24" ROW1 ROW2}, /* of an address that is there: the kernel's own is gone */
     /* A new row stays silent in the first phase. */
     {.operation = {.kind = PLAN_ROW, .set_allowed = true, .set_keepalive = true, .keepalive = 25, .set_endpoint = true, .endpoint = (char *)(uintptr_t)"192.0.2.3:1"},
      .key = 3, .allowed = "10.0.0.3/32", .stage = BEGIN ROW1 ROW2 " [3 10.0.0.3/32 at 192.0.2.3:1]", .finish = BEGIN ROW1 ROW2 " [3 10.0.0.3/32 at 192.0.2.3:1 every 25]"},
