@@ -11,6 +11,16 @@ bool plan_is_up(const struct plan_view *view)
     return view->running && (!view->link || view->link->up);
 }
 
+/* What runs is not torn down for another engine: that would drop every link. */
+static void note_engine(const struct plan_view *view, const struct desired_node *desired, struct plan_node *node)
+{
+    bool kernel = view->running && view->running->engine == ENGINE_KERNEL;
+    if (!view->running || view->running->engine == ENGINE_UNKNOWN || desired->engine == ENGINE_CHOICE_AUTO || kernel == (desired->engine == ENGINE_CHOICE_KERNEL))
+        return;
+    plan_note(node, "it runs with %s: Engine = %s takes effect when %s is made anew (wgdeck down %s there, then wgdeck apply)",
+              kernel ? "the kernel's WireGuard" : "a userspace engine", desired->engine == ENGINE_CHOICE_KERNEL ? "kernel" : "embedded", desired->interface, desired->interface);
+}
+
 void plan_interface(struct planning *planning, size_t index)
 {
     const struct plan_view *view = &planning->views[index];
@@ -26,6 +36,7 @@ void plan_interface(struct planning *planning, size_t index)
         else if (view->config)
             operation->why = mem_text("it is saved, and not up");
     }
+    note_engine(view, desired, node);
     uint16_t running = view->running ? view->running->listen_port : 0, saved = view->saved ? view->config->device.listen_port : 0;
     if (running != desired->listen_port || (view->saved && saved != desired->listen_port)) {
         struct plan_operation *operation = plan_add(node, PLAN_LISTEN_PORT, running != desired->listen_port, !view->saved || saved != desired->listen_port);
