@@ -72,6 +72,8 @@ struct device_source {
 extern const char device_no_salt[]; /* for hashes that are compared with nobody else's */
 extern const struct device_source device_source_netlink;
 extern const struct device_source device_source_uapi;
+bool device_source_lists(const struct device_source *source, const char *name);
+const struct device_source *device_source_find(const char *name); /* the one that lists it, the kernel's first; NULL: none */
 
 /* One request to the userspace engine of interface NAME, as it stands, and its answer up to and with the empty line in ANSWER (emptied first). Both
  * may hold private keys: the caller wipes them. 0, or -1 with err when nothing answers. */

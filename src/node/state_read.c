@@ -10,21 +10,6 @@
 /* As wg-quick has it: the name stands in its shell's commands. */
 #define PLAIN "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_=+.-"
 
-static bool is_listed(const struct device_source *source, const char *name)
-{
-    char **names = NULL;
-    size_t count = 0;
-    bool found = false;
-    if (source->list(&names, &count, NULL))
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        found = found || !strcmp(names[i], name);
-        free(names[i]);
-    }
-    free(names);
-    return found;
-}
-
 static void take_secret(void *context, const struct key *public_key, const struct key *secret)
 {
     struct state *state = context;
@@ -49,10 +34,8 @@ static void drop_strays(struct state *state)
 static int read_device(const char *name, struct state *state, struct err *err)
 {
     const struct device_secrets secrets = {take_secret, state};
-    const struct device_source *source = is_listed(&device_source_netlink, name) ? &device_source_netlink : NULL;
+    const struct device_source *source = device_source_find(name);
     struct device device = {0};
-    if (!source && is_listed(&device_source_uapi, name))
-        source = &device_source_uapi;
     if (!source && if_nametoindex(name))
         return err_set(err, "%s is there, but is no WireGuard interface; choose another name, or take it away (ip link delete %s)", name, name);
     if (!source)

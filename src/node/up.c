@@ -31,29 +31,11 @@ struct work {
 
 /* --- what is there */
 
-static bool is_listed(const struct device_source *source, const char *name)
-{
-    char **names = NULL;
-    size_t count = 0;
-    bool found = false;
-    if (source->list(&names, &count, NULL))
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        found = found || !strcmp(names[i], name);
-        free(names[i]);
-    }
-    free(names);
-    return found;
-}
-
 /* 0; 1: there is none; -1 with err; -2: its engine is dead. */
 static int read_running(const char *name, struct device *device, struct err *err)
 {
-    if (is_listed(&device_source_netlink, name))
-        return device_source_netlink.read(name, no_salt, device, err);
-    if (is_listed(&device_source_uapi, name))
-        return device_source_uapi.read(name, no_salt, device, err);
-    return 1;
+    const struct device_source *source = device_source_find(name);
+    return source ? source->read(name, no_salt, device, err) : 1;
 }
 
 /* --- the link and its engine */
@@ -67,7 +49,7 @@ static int exists_already(struct work *work)
 static int adopt_engine(struct work *work)
 {
     struct device device = {0};
-    if (!is_listed(&device_source_uapi, work->name) || device_source_uapi.read(work->name, no_salt, &device, NULL))
+    if (!device_source_lists(&device_source_uapi, work->name) || device_source_uapi.read(work->name, no_salt, &device, NULL))
         return exists_already(work);
     bool waits = !device.has_private && !device.peer_count;
     work->engine = device.engine;

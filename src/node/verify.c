@@ -58,21 +58,6 @@ struct verify {
 
 /* --- handshakes */
 
-static bool has_interface(const struct device_source *source, const char *name)
-{
-    char **names = NULL;
-    size_t count = 0;
-    bool found = false;
-    if (source->list(&names, &count, NULL))
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        found = found || !strcmp(names[i], name);
-        free(names[i]);
-    }
-    free(names);
-    return found;
-}
-
 static void read_handshakes(struct verify *verify, bool first)
 {
     struct device device = {0};
@@ -322,9 +307,7 @@ static void open_socket(struct verify *verify, int index, int family, int protoc
 struct verify *verify_new(struct ev_loop *loop, const char *interface, const struct verify_link *links, size_t count, double within, const struct verify_events *events, void *context,
                           struct err *err)
 {
-    const struct device_source *source = has_interface(&device_source_netlink, interface) ? &device_source_netlink
-                                         : has_interface(&device_source_uapi, interface)  ? &device_source_uapi
-                                                                                          : NULL;
+    const struct device_source *source = device_source_find(interface);
     if (!source) {
         err_set(err, "%s: no WireGuard interface of this name is here", interface);
         return NULL;

@@ -162,3 +162,27 @@ int device_parse_endpoint(const char *text, struct endpoint *endpoint)
     strcpy(copy + before, bracket);
     return endpoint_parse(copy, endpoint);
 }
+
+/* --- sources */
+
+bool device_source_lists(const struct device_source *source, const char *name)
+{
+    char **names = NULL;
+    size_t count = 0;
+    bool found = false;
+    if (source->list(&names, &count, NULL))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        found = found || !strcmp(names[i], name);
+        free(names[i]);
+    }
+    free(names);
+    return found;
+}
+
+const struct device_source *device_source_find(const char *name)
+{
+    if (device_source_lists(&device_source_netlink, name))
+        return &device_source_netlink;
+    return device_source_lists(&device_source_uapi, name) ? &device_source_uapi : NULL;
+}
