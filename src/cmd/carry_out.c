@@ -336,8 +336,10 @@ static int judge_plan(const struct carry_out *wanted, const struct plan *plan)
     for (size_t i = 0; i < plan->node_count; i++)
         blocked += plan->nodes[i].state == PLAN_BLOCKED && (!nodes || text_matches(nodes, plan->mesh->nodes[i].name));
     if (lint_has_error(&plan->lint) || blocked) {
-        log_error("%s: %s to be mended first; nothing was changed", name,
-                  lint_has_error(&plan->lint) ? "what is marked as an error has" : "the nodes that must not be touched have");
+        if (lint_has_error(&plan->lint))
+            log_error("%s: what is marked as an error has to be mended first; nothing was changed", name);
+        else
+            log_error("%s: the nodes that must not be touched have to be mended first; nothing was changed (to change the others only: -n '!NAME')", name);
         return CMD_FAILED;
     }
     if (plan->node_count && count_pending(plan) == plan->node_count) {
