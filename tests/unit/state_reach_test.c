@@ -262,7 +262,7 @@ static int try_sessions(const char *engine)
     CHECK(handshake > 0);
     CHECK(state_read("wga", &old, &err) == 0);
     CHECK(old.exists && old.up && old.mtu == 1420 && old.forwarding4 == 1 && old.device.listen_port == 51820);
-    CHECK(shell("ping -n -i 0.002 10.9.0.2 > /run/ping & echo $! > /tmp/pid") == 0);
+    CHECK(shell("ping -n -i 0.002 10.9.0.2 > /run/ping & echo $! > /run/pid") == 0);
     usleep(200000);
     CHECK(churn() == 0);
     /* and all of it put back, rows, addresses and routes */
@@ -271,7 +271,7 @@ static int try_sessions(const char *engine)
     CHECK(state_reach(&now, &old, &err) == 0);
     state_free(&now);
     CHECK(state_read("wga", &now, &err) == 0 && state_equal(&now, &old));
-    CHECK(shell("kill -INT $(cat /tmp/pid); sleep 0.3") == 0);
+    CHECK(shell("kill -INT $(cat /run/pid); sleep 0.3") == 0);
     CHECK(none_was_lost() == 0);
     CHECK(handshake_of("wga", &public_b) == handshake);
     /* a port that is taken is said before anything is touched */
