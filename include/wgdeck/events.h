@@ -26,7 +26,7 @@
     X(FAULT_OPENED, "fault-opened", ERROR, "a fault is named that was not there before") \
     X(FAULT_CLOSED, "fault-closed", INFO, "a fault is no longer there") \
     X(CHANGE_APPLIED, "change-applied", INFO, "a change was carried out and confirmed; by whom stands in its text") \
-    X(CHANGE_PUT_BACK, "change-put-back", WARNING, "a change failed, and what it had done was put back") \
+    X(CHANGE_PUT_BACK, "change-put-back", WARNING, "a change failed, or was confirmed on some nodes only; what became of it stands in its text") \
     X(KEY_ROTATED, "key-rotated", INFO, "a node has a new key, made by wgdeck")
 
 enum event_kind {

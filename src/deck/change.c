@@ -14,6 +14,7 @@
 #include "wgdeck/text.h"
 
 #define RELOOK_WITHIN 15. /* seconds */
+enum { RELOOKS_MOST = 2 }; /* a node that says each time that it has put something back must not keep all others waiting */
 
 const char *change_phase_text(enum change_phase phase)
 {
@@ -148,10 +149,7 @@ void change_end(struct change *change, enum change_result result)
         if (change->actors[i].takes_part && !change->nodes[i].failed)
             change->nodes[i].phase = CHANGE_DONE;
     change->dirty = false;
-    if (result == CHANGE_CONFIRMED && !change->options.rotate)
-        change_log(change, SIZE_MAX, "a change was applied");
-    else if (result == CHANGE_PUT_BACK || result == CHANGE_GUARDED || result == CHANGE_PARTLY)
-        change_log(change, SIZE_MAX, result == CHANGE_PARTLY ? "a change was confirmed on some nodes only" : "a change failed and was put back");
+    change_log_result(change);
     if (change->callbacks.progress)
         change->callbacks.progress(change->context, change);
     if (change->callbacks.done)
@@ -198,7 +196,7 @@ static void go_back(struct change *change)
     if (any(change, was_staged))
         begin_phase(change, CHANGE_REVERTING);
     else
-        change_end(change, CHANGE_REFUSED);
+        change_end(change, change->touched ? CHANGE_PUT_BACK : CHANGE_REFUSED);
 }
 
 static void all_confirmed(struct change *change)
@@ -246,7 +244,7 @@ static void phase_over(struct change *change)
         change_say(change, SIZE_MAX, "stopped by the operator");
     switch (change->phase) {
     case CHANGE_LOCKING:
-        if (!failed && change->recovered)
+        if (!failed && change->recovered && change->relooks++ < RELOOKS_MOST)
             look_again(change);
         else if (failed || (change->options.rotate && !change_rotation_plan(change)) || !change_learn_keys(change))
             go_back(change);

@@ -8,6 +8,8 @@
 #include "wgdeck/file.h"
 #include "wgdeck/mem.h"
 
+enum { LOGGED_NAMES = 8 };
+
 /* A key that was made just now goes into all rows that wait for it. */
 static bool fill_operations(struct change *change, struct plan *plan)
 {
@@ -95,20 +97,18 @@ bool change_file_confirmed(struct change *change)
     return !result;
 }
 
-void change_log(struct change *change, size_t node, const char *what)
+/* --- the event log */
+
+static void log_event(const struct change *change, enum event_kind kind, size_t node, const char *what)
 {
-    if (!change->options.events)
-        return;
     const char *slash = strrchr(change->options.events, '/');
     char *folder = slash ? mem_text_part(change->options.events, (size_t)(slash - change->options.events)) : NULL;
     if (folder && *folder)
         (void)file_make_folders(folder, 0700, NULL); /* where it cannot be made nothing is kept, as event_log_problem would say */
     free(folder);
     struct event_log *log = event_log_new(change->options.events);
-    enum event_kind kind = node != SIZE_MAX ? EVENT_KEY_ROTATED : change->result == CHANGE_CONFIRMED ? EVENT_CHANGE_APPLIED : EVENT_CHANGE_PUT_BACK;
-    const char *name = node != SIZE_MAX ? change->mesh->nodes[node].name : "";
     struct event event = {.at = clock_wall(), .kind = kind, .severity = event_kinds[kind].severity, .times = 1};
-    event.nodes[0] = mem_text(name);
+    event.nodes[0] = mem_text(node != SIZE_MAX ? change->mesh->nodes[node].name : "");
     event.nodes[1] = mem_text("");
     event.text = mem_format("%s: %s", change->owner, what);
     event_log_add(log, &event);
@@ -116,4 +116,46 @@ void change_log(struct change *change, size_t node, const char *what)
     free(event.nodes[1]);
     free(event.text);
     event_log_free(log);
+}
+
+void change_log_rotated(struct change *change, size_t node)
+{
+    char text[KEY_TEXT_SIZE];
+    if (!change->options.events)
+        return;
+    key_text(&change->actors[node].next_key, text);
+    char *what = mem_format("%s has a new key, %.8s...", change->mesh->nodes[node].name, text);
+    log_event(change, EVENT_KEY_ROTATED, node, what);
+    free(what);
+}
+
+/* "a, b, c and 17 more" of those that took part. */
+static void add_names(const struct change *change, struct buf *text)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < change->mesh->node_count; i++) {
+        if (!change->actors[i].takes_part)
+            continue;
+        if (count < LOGGED_NAMES)
+            buf_add_format(text, "%s%s", count ? ", " : " on ", change->mesh->nodes[i].name);
+        count++;
+    }
+    if (count > LOGGED_NAMES)
+        buf_add_format(text, " and %zu more", count - LOGGED_NAMES);
+}
+
+void change_log_result(struct change *change)
+{
+    static const char *const words[] = {
+        [CHANGE_CONFIRMED] = "applied", [CHANGE_PUT_BACK] = "failed, and was put back", [CHANGE_PARTLY] = "was confirmed on some nodes only",
+        [CHANGE_GUARDED] = "failed; who could not be told is put back by its guard",
+    };
+    struct buf text = BUF_EMPTY;
+    if (!change->options.events || (size_t)change->result >= COUNT_OF(words) || !words[change->result] || (change->options.rotate && change->result == CHANGE_CONFIRMED))
+        return;
+    buf_add_format(&text, "a change (%zu operations, generation %s)", change->plan ? plan_operation_count(change_working_plan(change)) : 0, change->plan ? change->plan->generation : "");
+    add_names(change, &text);
+    buf_add_format(&text, ": %s", words[change->result]);
+    log_event(change, change->result == CHANGE_CONFIRMED ? EVENT_CHANGE_APPLIED : EVENT_CHANGE_PUT_BACK, SIZE_MAX, buf_text(&text));
+    buf_free(&text);
 }

@@ -64,6 +64,8 @@ struct change {
     size_t waiting;            /* answers that the phase waits for */
     bool failed;               /* in this phase: it goes back when all have answered */
     bool go, stopped;
+    bool touched;              /* a node was told to change something, whatever came of it */
+    unsigned relooks;          /* how often it has been planned anew */
     bool recovered;            /* a node has put back what an earlier change had left: what was planned is not for what is there now */
     size_t relooking;          /* readings that the new plan waits for */
     char id[17];
@@ -99,7 +101,8 @@ void change_step_revert(struct change *change);
 /* change_keys.c */
 bool change_learn_keys(struct change *change);                 /* into operations and the mesh file; false: failed, said */
 bool change_file_confirmed(struct change *change);             /* what is to stand in the file with the change: leaving nodes, rotated keys */
-void change_log(struct change *change, size_t node, const char *what);
+void change_log_rotated(struct change *change, size_t node);
+void change_log_result(struct change *change);                 /* who did what where, and what came of it */
 
 /* change_verify.c */
 void change_open_fresh(struct change *change);

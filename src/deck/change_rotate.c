@@ -95,7 +95,7 @@ void change_rotation_over(struct change *change)
         mesh_edits_free(&edits);
     }
     change->plan->nodes[node].public_key = change->actors[node].next_key;
-    change_log(change, node, "has a new key");
+    change_log_rotated(change, node);
     change->rotated++;
     plan_free(change->rotation);
     change->rotation = NULL;

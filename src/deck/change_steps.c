@@ -54,6 +54,15 @@ static void key_of_answer(const cJSON *answer, const char *member, struct key *k
     *has = text && !key_parse(text, key) && !key_is_zero(key);
 }
 
+/* A key that another node has: a mistake there, or a lie. With it rows of the other one would be changed. */
+static bool is_of_another(const struct change *change, size_t node, const struct key *key)
+{
+    for (size_t i = 0; i < change->mesh->node_count; i++)
+        if (i != node && change->plan->nodes[i].has_key && !key_compare(&change->plan->nodes[i].public_key, key))
+            return true;
+    return false;
+}
+
 static void took_lock(struct change_actor *actor, const cJSON *answer)
 {
     struct change *change = actor->change;
@@ -79,6 +88,10 @@ static void took_lock(struct change_actor *actor, const cJSON *answer)
     }
     if (node->has_key && !node->make_key && has_key && key_compare(&node->public_key, &shown)) {
         change_node_failed(change, actor->index, "its key has changed since it was looked at: try again");
+        return;
+    }
+    if ((has_key && is_of_another(change, actor->index, &shown)) || (actor->has_next && is_of_another(change, actor->index, &actor->next_key))) {
+        change_node_failed(change, actor->index, "it shows a key that another node of the mesh has");
         return;
     }
     if (has_key) {
@@ -250,6 +263,7 @@ void change_step_stage(struct change *change)
         add_sealed(change, i, &json);
         change->nodes[i].done = 0;
         change->nodes[i].operations = plan->nodes[i].count;
+        change->touched = true;
         actor->staged = true; /* from now on it is only its own word, or the guard's time, that says that it is not */
         change_node_text(change, i, "applying under guard");
         ask(actor, actor->helper, &members, PATIENCE_STAGE, on_staged, on_did);
@@ -307,7 +321,7 @@ static void confirmed(struct change_actor *actor, const cJSON *answer)
 
 static void not_confirmed(struct change_actor *actor, const char *why, const char *code)
 {
-    actor->end = is_gone(code) ? END_UNKNOWN : !strcmp(code, "guarded") ? END_GUARDED : END_OLD;
+    actor->end = !strcmp(code, "guarded") ? END_GUARDED : !strcmp(code, "failed") || !strcmp(code, "unknown-change") ? END_OLD : END_UNKNOWN;
     change_node_failed(actor->change, actor->index, "not confirmed: %s", why);
 }
 
