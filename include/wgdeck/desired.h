@@ -45,6 +45,10 @@ const struct desired_row *desired_row_find(const struct desired_node *node, size
  * addresses: malloc'd. 0, or -1 with err ("10.44.0.0/29 is full: ...") */
 int mesh_allocate(const struct mesh *mesh, const struct prefix *reserved, size_t reserved_count, struct prefix **addresses, size_t *count, struct err *err);
 
+/* The same in the RelayNetwork: one address of each of its prefixes, at least one. RESERVED as above (open invitations, rows on the hub). -1 also where there is no RelayNetwork ("... write
+ * RelayNetwork = 10.44.0.192/26 in [Mesh], and Role = relay at one node, then apply": with a part of Network that is free, if there is one). */
+int mesh_allocate_relay(const struct mesh *mesh, const struct prefix *reserved, size_t reserved_count, struct prefix **addresses, size_t *count, struct err *err);
+
 /* The lint: what the file itself cannot know is wrong (mesh_read has refused the impossible), and what the nodes' own state says against it.
  * SEEN may be NULL (only the file is judged). Kinds, each a row of a table: a prefix in two rows of one node (theft), a mesh network or AllowedIPs that
  * overlaps a route, an address or a Docker pool of a node, an endpoint that lies inside the mesh's own networks or would be routed into the tunnel, the operator's SSH

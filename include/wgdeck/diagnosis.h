@@ -50,6 +50,7 @@ struct link {
     const struct device_peer *a_row, *b_row; /* A's row for B, B's row for A; NULL if there is none or not known; borrowed from observed */
     int64_t a_age, b_age;
     int64_t rtt;               /* ns; -1 unknown */
+    const char *path_reason;   /* why that path, where the ladder says so (observation->paths of either end); borrowed from observed; NULL */
 };
 
 struct fault {

@@ -32,6 +32,7 @@ struct mesh_node {
     uint16_t listen_port;         /* the node's own, else the mesh's */
     char *interface;              /* the node's own, else the mesh's */
     enum engine_choice engine;
+    char *jump;                   /* Jump = NODE: its SSH goes through this one, also named in the mesh; NULL */
     struct key *former_keys;      /* FormerKey lines: keys that it had before; rows of them are to go. Owned */
     size_t former_key_count;
     size_t line;                  /* of its section in the file; 0 when there is no file */
@@ -61,6 +62,7 @@ struct mesh {
     bool preshared_keys;
     struct prefix *relay_networks;
     size_t relay_network_count;
+    uint16_t relay_port;          /* RelayPort: of the opaque relay on the node with Role = relay (relay.h); 51821 by default */
     struct prefix *reserved;      /* Reserved lines: never given to a node by wgdeck; owned */
     size_t reserved_count;
     struct mesh_node *nodes;      /* in the file's order; owned */
@@ -83,6 +85,13 @@ bool mesh_wants_link(const struct mesh *mesh, size_t a, size_t b);
 /* The prefixes that A's row for B should have at least: B's addresses, the networks behind B and, where B is A's hub or gateway,
  * what is reached through it; of the families that A itself has (an address, a network behind it, a part in forwarding). malloc'd, sorted. */
 void mesh_wants_allowed(const struct mesh *mesh, size_t a, size_t b, struct prefix **allowed, size_t *count);
+
+/* The node that carries RelayNetwork: the first one with Role = relay when there is a RelayNetwork; SIZE_MAX: none. */
+size_t mesh_relay(const struct mesh *mesh);
+/* Does NODE have its addresses in RelayNetwork (it joined with --relay)? Then only the relay has a row of it for certain, and it only one for the relay, by which it reaches everything; rows
+ * between it and others are the ladder's (ladder.h): mesh_wants_link is false for them, mesh_may_link true, and what is there is left alone. */
+bool mesh_joins_by_relay(const struct mesh *mesh, size_t node);
+bool mesh_may_link(const struct mesh *mesh, size_t a, size_t b);
 
 /* One table for the file's keys: parser, wgdeck-mesh(5) and completions come from it. */
 struct mesh_key {

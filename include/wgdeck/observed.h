@@ -97,6 +97,27 @@ struct observed_engine {
     size_t stranger_count;
 };
 
+/* A node that has joined through this one, its hub (invitation.h). */
+struct observed_joined {
+    char name[64];                /* safe */
+    char interface[16];           /* of the hub's */
+    struct key key;
+    struct prefix *addresses;     /* host prefixes; owned */
+    size_t address_count;
+    bool relay;
+    int64_t at;                   /* Unix seconds */
+    char from[64];                /* the address it joined from, as the hub's sshd saw it; safe */
+};
+
+/* By which way the ladder has put a row, beside what the mesh file asks for (ladder.h); from /run/wgdeck/IF.paths. */
+struct observed_path {
+    char interface[16];
+    struct key key;
+    enum observed_way { WAY_TRYING, WAY_DIRECT, WAY_RELAY, WAY_HUB } way;
+    char *reason;                 /* safe; owned; may be NULL */
+    int64_t since;                /* Unix seconds */
+};
+
 struct observation {
     uint64_t serial;              /* the deck's, in no JSON: grows whenever anything but counters, handshakes and times differs from the
                                    * reading before in this place; kept by observation_merge and observation_replace */
@@ -132,6 +153,10 @@ struct observation {
     bool kernel_has_wireguard;                /* module loaded, or loadable */
     int32_t forwarding4, forwarding6;         /* sysctl; -1 unknown */
     char *generation;                         /* of the state applied there (DESIGN 8): "8-3fa94c12", or NULL */
+    struct observed_joined *joined;           /* sorted by key; owned */
+    size_t joined_count;
+    struct observed_path *paths;              /* sorted by interface and key; owned */
+    size_t path_count;
     char *pending;                            /* a change there that is neither confirmed nor put back yet: "alice@laptop, 41 s left"; or NULL; owned */
 };
 
