@@ -111,6 +111,25 @@ static int draw_directions(const struct scene *scene, const struct link *link, c
     return 2;
 }
 
+/* By which way the packets go, where somebody chose one: and why that. */
+static int draw_way(const struct link *link, const struct area *area, int row)
+{
+    static const char *const ways[] = {
+        [PATH_DIRECT] = "Straight from one to the other",
+        [PATH_HUB] = "Routed by the hub, which decrypts and encrypts again",
+        [PATH_RELAY] = "Forwarded by the relay, which cannot read it",
+    };
+    if (link->path == PATH_DIRECT && !link->path_reason)
+        return 0;
+    struct buf text = BUF_EMPTY;
+    buf_add_text(&text, ways[link->path]);
+    if (link->path_reason)
+        buf_add_format(&text, ": %s", link->path_reason);
+    int used = area_paragraph(area, row, 0, area->columns, 3, STYLE_TEXT, buf_text(&text), true);
+    buf_free(&text);
+    return used;
+}
+
 static int draw_why(const struct scene *scene, const struct link *link, size_t a, size_t b, const struct area *area, int row)
 {
     const struct diagnosis *diagnosis = scene->picture.diagnosis;
@@ -144,6 +163,7 @@ static void draw(struct view *view, const struct scene *scene, const struct area
     if (link)
         row += airy + draw_directions(scene, link, &page, row + airy);
     row += airy;
+    row += link ? draw_way(link, &page, row) : 0;
     row += draw_why(scene, link, self->a, self->b, &page, row) + 1;
     row += link_draw_ends(scene, self->a, self->b, link, &page, row) + airy;
     if (link) {
