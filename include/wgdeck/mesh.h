@@ -62,7 +62,7 @@ struct mesh {
     bool preshared_keys;
     struct prefix *relay_networks;
     size_t relay_network_count;
-    uint16_t relay_port;          /* RelayPort: of the opaque relay on the node with Role = relay (relay.h); 51821 by default */
+    uint16_t relay_port;          /* RelayPort: of the opaque relay on mesh_relay (relay.h); 51821 by default, 51822 where that is its ListenPort */
     struct prefix *reserved;      /* Reserved lines: never given to a node by wgdeck; owned */
     size_t reserved_count;
     struct mesh_node *nodes;      /* in the file's order; owned */
@@ -86,9 +86,9 @@ bool mesh_wants_link(const struct mesh *mesh, size_t a, size_t b);
  * what is reached through it; of the families that A itself has (an address, a network behind it, a part in forwarding). malloc'd, sorted. */
 void mesh_wants_allowed(const struct mesh *mesh, size_t a, size_t b, struct prefix **allowed, size_t *count);
 
-/* The node that carries RelayNetwork: the first one with Role = relay when there is a RelayNetwork; SIZE_MAX: none. */
+/* The node that carries RelayNetwork, when there is one: the first with Role = relay; without one the hub (topology hub) or the first gateway (groups); SIZE_MAX: none. */
 size_t mesh_relay(const struct mesh *mesh);
-/* Does NODE have its addresses in RelayNetwork (it joined with --relay)? Then only the relay has a row of it for certain, and it only one for the relay, by which it reaches everything; rows
+/* Does NODE have all its addresses in RelayNetwork (it joined with --relay)? Then only the relay has a row of it for certain, and it only one for the relay, by which it reaches everything; rows
  * between it and others are the ladder's (ladder.h): mesh_wants_link is false for them, mesh_may_link true, and what is there is left alone. */
 bool mesh_joins_by_relay(const struct mesh *mesh, size_t node);
 bool mesh_may_link(const struct mesh *mesh, size_t a, size_t b);

@@ -25,11 +25,15 @@ static char *endpoint_of(const struct mesh_node *node)
     return mem_format("%s%s%s:%u", open, node->endpoint_host, close, (unsigned)node->endpoint_port);
 }
 
-/* Auto: who cannot be called keeps its NAT's way open, towards everybody; when neither of two can be called, both do. */
-static uint16_t keepalive_of(const struct mesh *mesh, const struct mesh_node *node)
+/* Auto: who cannot be called keeps its NAT's way open, towards everybody; when neither of two can be called, both do. Who joined by the relay does so whatever the mesh says:
+ * it is reached by this one row only, and only as long as the relay knows where it is. */
+static uint16_t keepalive_of(const struct mesh *mesh, size_t index)
 {
-    if (mesh->keepalive_mode == KEEPALIVE_SECONDS)
+    const struct mesh_node *node = &mesh->nodes[index];
+    if (mesh->keepalive_mode == KEEPALIVE_SECONDS && mesh->keepalive)
         return mesh->keepalive;
+    if (mesh_joins_by_relay(mesh, index))
+        return KEEPALIVE_DEFAULT;
     if (mesh->keepalive_mode == KEEPALIVE_OFF || node->endpoint_host)
         return 0;
     return KEEPALIVE_DEFAULT;
@@ -37,7 +41,7 @@ static uint16_t keepalive_of(const struct mesh *mesh, const struct mesh_node *no
 
 static struct desired_row row_of(const struct mesh *mesh, size_t node, size_t peer)
 {
-    struct desired_row row = {.peer = peer, .endpoint = endpoint_of(&mesh->nodes[peer]), .keepalive = keepalive_of(mesh, &mesh->nodes[node])};
+    struct desired_row row = {.peer = peer, .endpoint = endpoint_of(&mesh->nodes[peer]), .keepalive = keepalive_of(mesh, node)};
     mesh_wants_allowed(mesh, node, peer, &row.allowed, &row.allowed_count);
     row.keepalive_exact = mesh->keepalive_mode != KEEPALIVE_AUTO;
     row.preshared = mesh->preshared_keys;
@@ -63,22 +67,18 @@ static void note_family(struct desired_node *desired, const struct prefix *prefi
     }
 }
 
-/* Only the first in the file carries the RelayNetwork (topology.c). */
-static bool is_relay(const struct mesh *mesh, const struct mesh_node *node)
-{
-    for (const struct mesh_node *earlier = mesh->nodes; earlier < node; earlier++)
-        if (earlier->role == ROLE_RELAY)
-            return false;
-    return node->role == ROLE_RELAY;
-}
-
 /* What others reach through a node, that node must forward: packets between its rows, or from a row to the network behind it. */
-static void find_forwarding(const struct mesh *mesh, const struct mesh_node *node, struct desired_node *desired)
+static void find_forwarding(const struct mesh *mesh, size_t index, struct desired_node *desired)
 {
+    const struct mesh_node *node = &mesh->nodes[index];
     if ((mesh->topology == TOPOLOGY_HUB && node->role == ROLE_HUB) || (mesh->topology == TOPOLOGY_GROUPS && node->role == ROLE_GATEWAY))
         note_family(desired, mesh->networks, mesh->network_count);
-    if (is_relay(mesh, node))
+    if (index == mesh_relay(mesh)) {
         note_family(desired, mesh->relay_networks, mesh->relay_network_count);
+        for (size_t i = 0; i < mesh->node_count; i++)
+            if (mesh->nodes[i].allowed_count && mesh_joins_by_relay(mesh, i))
+                note_family(desired, mesh->nodes[i].allowed, mesh->nodes[i].allowed_count);
+    }
     note_family(desired, node->allowed, node->allowed_count);
 }
 
@@ -91,7 +91,7 @@ static void desire_node(const struct mesh *mesh, size_t index, struct desired_no
     desired->addresses = mem_alloc(node->address_count, sizeof *desired->addresses);
     for (size_t i = 0; i < node->address_count; i++)
         desired->addresses[i] = with_network_length(mesh, &node->addresses[i]);
-    find_forwarding(mesh, node, desired);
+    find_forwarding(mesh, index, desired);
     add_rows(mesh, index, desired);
 }
 

@@ -17,6 +17,7 @@ static void free_node(struct mesh_node *node)
     free(node->group);
     free(node->allowed);
     free(node->interface);
+    free(node->jump);
     free(node->former_keys);
 }
 

@@ -334,6 +334,48 @@ static int check_hub(const struct mesh_reading *reading)
     return 0;
 }
 
+/* A way through nodes that comes back to its start would have no beginning. Followed as many steps as there are nodes, so that a circle ends. */
+static int check_jump(const struct mesh_reading *reading, size_t node)
+{
+    const struct mesh *mesh = reading->mesh;
+    size_t line = line_of(reading, node, "Jump");
+    size_t at = node;
+    for (size_t steps = 0; mesh->nodes[at].jump; steps++) {
+        size_t next = mesh_find_node(mesh, mesh->nodes[at].jump);
+        if (next == SIZE_MAX && at == node)
+            return mesh_refuse(reading, line, "Jump = %s: there is no node of that name: write the NAME of another [Node NAME]", mesh->nodes[at].jump);
+        if (next == SIZE_MAX)
+            return 0; /* said at that one */
+        if (!mesh->nodes[next].ssh && at == node)
+            return mesh_refuse(reading, line, "Jump = %s: node %s has no Ssh: write one there, or another node here", mesh->nodes[at].jump, mesh->nodes[at].jump);
+        if (next == node && at == node)
+            return mesh_refuse(reading, line, "Jump = %s is the node itself: write another node, or remove the line", mesh->nodes[at].jump);
+        if (next == node || steps > mesh->node_count)
+            return mesh_refuse(reading, line, "Jump of node %s leads in a circle, back to %s: remove one of the lines", mesh->nodes[node].name, mesh->nodes[next].name);
+        at = next;
+    }
+    return 0;
+}
+
+static int check_jumps(const struct mesh_reading *reading)
+{
+    for (size_t i = 0; i < reading->mesh->node_count; i++)
+        if (reading->mesh->nodes[i].jump && check_jump(reading, i) != 0)
+            return -1;
+    return 0;
+}
+
+/* Both are UDP ports of one machine. */
+static int check_relay_port(const struct mesh_reading *reading)
+{
+    const struct mesh *mesh = reading->mesh;
+    size_t relay = mesh_relay(mesh);
+    if (relay == SIZE_MAX || mesh->nodes[relay].listen_port != mesh->relay_port)
+        return 0;
+    return mesh_refuse(reading, mesh_line_of(reading, "RelayPort"), "RelayPort %u is also the ListenPort of node %s, the relay: write another one, as in RelayPort = %u",
+                       (unsigned)mesh->relay_port, mesh->nodes[relay].name, mesh->relay_port < 65535 ? mesh->relay_port + 1U : 51821U);
+}
+
 static int compare_groups(const void *a, const void *b)
 {
     const struct mesh_node *one = *(const struct mesh_node *const *)a, *two = *(const struct mesh_node *const *)b;
@@ -345,17 +387,19 @@ static int compare_groups(const void *a, const void *b)
 static int check_groups(const struct mesh_reading *reading)
 {
     const struct mesh *mesh = reading->mesh;
+    size_t count = 0;
     for (size_t i = 0; i < mesh->node_count; i++)
-        if (!mesh->nodes[i].group)
+        if (!mesh->nodes[i].group && !mesh_joins_by_relay(mesh, i))
             return mesh_refuse(reading, mesh->nodes[i].line, "node %s has no Group, which Topology = groups needs: write Group = NAME",
                                mesh->nodes[i].name);
     const struct mesh_node **sorted = mem_alloc(mesh->node_count, sizeof *sorted);
     for (size_t i = 0; i < mesh->node_count; i++)
-        sorted[i] = &mesh->nodes[i];
-    qsort(sorted, mesh->node_count, sizeof *sorted, compare_groups);
-    bool several = mesh->node_count && strcmp(sorted[0]->group, sorted[mesh->node_count - 1]->group) != 0;
+        if (!mesh_joins_by_relay(mesh, i)) /* wherever it says it is, it is reached by the relay */
+            sorted[count++] = &mesh->nodes[i];
+    qsort(sorted, count, sizeof *sorted, compare_groups);
+    bool several = count && strcmp(sorted[0]->group, sorted[count - 1]->group) != 0;
     int result = 0;
-    for (size_t i = 0; several && result == 0 && i < mesh->node_count; i++)
+    for (size_t i = 0; several && result == 0 && i < count; i++)
         if ((i == 0 || strcmp(sorted[i - 1]->group, sorted[i]->group) != 0) && sorted[i]->role != ROLE_GATEWAY)
             result = mesh_refuse(reading, sorted[i]->line,
                                  "group %s has no gateway to the other groups: write Role = gateway in the section of one of its "
@@ -381,7 +425,8 @@ static void warn_idle_roles(const struct mesh_reading *reading)
 int mesh_check(struct mesh_reading *reading)
 {
     if (check_networks(reading) != 0 || check_relay_networks(reading) != 0 || check_nodes_once(reading) != 0 ||
-        check_gone_keys(reading) != 0 || check_addresses(reading) != 0 || check_allowed(reading) != 0)
+        check_gone_keys(reading) != 0 || check_addresses(reading) != 0 || check_allowed(reading) != 0 ||
+        check_jumps(reading) != 0 || check_relay_port(reading) != 0)
         return -1;
     warn_idle_roles(reading);
     warn_idle_reserved(reading);

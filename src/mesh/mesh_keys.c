@@ -28,13 +28,20 @@
         "two nodes and never stored anywhere else. no by default.")                                                     \
     KEY("Mesh", "RelayNetwork", true, mesh_take_relay_network, "PREFIX, ...",                                           \
         "A part of Network that is reserved for nodes which join through a relay. Every node sends it to the node "     \
-        "with Role = relay.")                                                                                           \
+        "with Role = relay; without one, to the hub (Topology = hub) or to the first gateway (Topology = groups). A "   \
+        "node whose addresses all lie in it is linked with that one only, and reaches the others through it, or by "    \
+        "ways that are found while it runs.")                                                                           \
+    KEY("Mesh", "RelayPort", false, mesh_take_relay_port, "PORT",                                                       \
+        "The UDP port on which the node of RelayNetwork forwards sealed packets, which it cannot read, between nodes "  \
+        "that cannot reach each other; 51821 by default (51822 where its ListenPort is that).")                         \
     KEY("Mesh", "Reserved", true, mesh_take_reserved, "PREFIX, ...",                                                    \
         "Parts of Network, or single addresses, that wgdeck gives to no new node: those of a router, a printer, a "    \
         "range that something else hands out.")                                                                        \
     KEY("Node", "Ssh", false, mesh_take_ssh, "[USER@]HOST[:PORT]",                                                      \
         "How the deck reaches the node: as for ssh(1), or an alias of ~/.ssh/config, whose User, Port, ProxyJump and "  \
         "IdentityFile count. Without it the node is judged only by what the others see of it.")                         \
+    KEY("Node", "Jump", false, mesh_take_jump, "NODE",                                                                  \
+        "Another node, through whose SSH this one is reached: its Ssh is an address that only the mesh knows.")         \
     KEY("Node", "Address", true, mesh_take_address, "ADDRESS, ...",                                                     \
         "The node's own addresses in the mesh, one of each Network it takes part in. Required.")                        \
     KEY("Node", "Endpoint", false, mesh_take_endpoint, "HOST[:PORT]",                                                   \
@@ -53,7 +60,7 @@
         "The group the node belongs to; with Topology = groups every node has one.")                                    \
     KEY("Node", "Role", false, mesh_take_role, "hub | gateway | relay | none",                                          \
         "What the node does for others. hub: forwards for all, with Topology = hub. gateway: joins its Group to the "   \
-        "other groups. relay: forwards for the nodes of RelayNetwork. none by default.")                                \
+        "other groups. relay: forwards for the nodes of RelayNetwork; the first one counts. none by default.")          \
     KEY("Node", "AllowedIPs", true, mesh_take_allowed_ips, "PREFIX, ...",                                               \
         "Networks behind the node, which the others reach through it, beside the node's own addresses.")                \
     KEY("Node", "MTU", false, mesh_take_mtu, "BYTES",                                                                   \

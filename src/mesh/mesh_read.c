@@ -9,6 +9,8 @@
 #include "wgdeck/mem.h"
 #include "wgdeck/text.h"
 
+#define RELAY_PORT_DEFAULT 51821 /* RELAY_PORT in wgdeck/relay.h */
+
 int mesh_refuse(const struct mesh_reading *reading, size_t line, const char *format, ...)
 {
     struct buf text = BUF_EMPTY;
@@ -201,6 +203,9 @@ static void fill_defaults(struct mesh *mesh)
         if (node->endpoint.address.family)
             node->endpoint.port = node->endpoint_port;
     }
+    size_t relay = mesh->relay_port ? SIZE_MAX : mesh_relay(mesh);
+    if (!mesh->relay_port)
+        mesh->relay_port = relay != SIZE_MAX && mesh->nodes[relay].listen_port == RELAY_PORT_DEFAULT ? RELAY_PORT_DEFAULT + 1 : RELAY_PORT_DEFAULT;
 }
 
 struct mesh *mesh_read(const struct conf *conf, struct buf *warnings, struct err *err)

@@ -29,7 +29,7 @@ mesh_key_handler mesh_take_name, mesh_take_network, mesh_take_interface, mesh_ta
     mesh_take_keepalive, mesh_take_preshared_keys, mesh_take_relay_network, mesh_take_ssh, mesh_take_address,
     mesh_take_endpoint, mesh_take_public_key, mesh_take_host_key, mesh_take_group, mesh_take_role, mesh_take_allowed_ips,
     mesh_take_mtu, mesh_take_engine, mesh_take_reserved, mesh_take_former_key, mesh_take_removed_key, mesh_take_removed_address,
-    mesh_take_date;
+    mesh_take_date, mesh_take_jump, mesh_take_relay_port;
 
 /* For mesh_keys[i]: its handler, and whether it is a list, that may stand in several lines. */
 extern mesh_key_handler *const mesh_key_handlers[];

@@ -173,6 +173,14 @@ int mesh_take_listen_port(struct mesh_reading *reading, const struct conf_entry 
     return 0;
 }
 
+int mesh_take_relay_port(struct mesh_reading *reading, const struct conf_entry *entry)
+{
+    unsigned port = 0;
+    int result = take_number(reading, entry, 1, 65535, &port);
+    reading->mesh->relay_port = (uint16_t)port;
+    return result;
+}
+
 int mesh_take_topology(struct mesh_reading *reading, const struct conf_entry *entry)
 {
     static const char *const words[] = {"full", "hub", "groups"};
@@ -233,6 +241,13 @@ int mesh_take_ssh(struct mesh_reading *reading, const struct conf_entry *entry)
         return mesh_refuse(reading, entry->line, "Ssh = %s %s: write [USER@]HOST[:PORT] or an alias of ~/.ssh/config",
                            entry->value, fault);
     return take_text(&reading->node->ssh, entry->value);
+}
+
+int mesh_take_jump(struct mesh_reading *reading, const struct conf_entry *entry)
+{
+    if (!text_is_name(entry->value))
+        return mesh_refuse(reading, entry->line, "Jump = %s is no name of a node: write the NAME of its [Node NAME] (for a host that is no node: ProxyJump in ~/.ssh/config)", entry->value);
+    return take_text(&reading->node->jump, entry->value);
 }
 
 static bool is_host_name(const char *text)

@@ -22,14 +22,16 @@ static struct mesh *mesh_of(const char *text)
     return mesh;
 }
 
-static char *allocate(const char *file, const struct prefix *reserved, size_t reserved_count)
+typedef int allocator(const struct mesh *mesh, const struct prefix *reserved, size_t reserved_count, struct prefix **addresses, size_t *count, struct err *err);
+
+static char *allocate(allocator *give, const char *file, const struct prefix *reserved, size_t reserved_count)
 {
     struct mesh *mesh = mesh_of(file);
     struct prefix *addresses;
     struct err err;
     size_t count;
     struct buf text = BUF_EMPTY;
-    if (mesh_allocate(mesh, reserved, reserved_count, &addresses, &count, &err) != 0) {
+    if (give(mesh, reserved, reserved_count, &addresses, &count, &err) != 0) {
         assert_null(addresses);
         buf_add_text(&text, err.text);
     }
@@ -91,7 +93,7 @@ static void test_table(void **state)
         struct prefix reserved;
         if (cases[i].reserved && prefix_parse(cases[i].reserved, &reserved) != 0)
             fail_msg("%s", cases[i].reserved);
-        char *got = allocate(cases[i].file, &reserved, cases[i].reserved != NULL);
+        char *got = allocate(mesh_allocate, cases[i].file, &reserved, cases[i].reserved != NULL);
         bool full = strstr(cases[i].gives, " is full") != NULL;
         if (full ? strncmp(got, cases[i].gives, strlen(cases[i].gives)) != 0 : strcmp(got, cases[i].gives) != 0)
             fail_msg("%s\ngives %s\nnot   %s", cases[i].file, got, cases[i].gives);
@@ -120,8 +122,51 @@ static void test_fills_up(void **state)
     mesh_free(mesh);
 }
 
+#define RELAYED "[Mesh]\nNetwork = 10.44.0.0/24, fd44::/64\nRelayNetwork = 10.44.0.192/30\n[Node a]\nAddress = 10.44.0.1, fd44::1\nRole = relay\n"
+
+static void test_relay_network(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *reserved, *gives; /* gives: the whole, or its beginning with "*" behind */
+    } cases[] = {
+        {RELAYED, NULL, "10.44.0.192/32"}, /* the first of the part is no network's own */
+        {RELAYED NODE("j", "10.44.0.192"), NULL, "10.44.0.193/32"},
+        {RELAYED NODE("j", "10.44.0.192"), "10.44.0.193", "10.44.0.194/32"},
+        {RELAYED GONE("j", "10.44.0.192, fd44::2", "2026-01-01"), NULL, "10.44.0.193/32"},
+        {RELAYED NODE("j", "10.44.0.192") GONE("k", "10.44.0.194", "2026-01-01"), "10.44.0.193", "10.44.0.195/32"},
+        {RELAYED NODE("j", "10.44.0.192") NODE("l", "10.44.0.195") GONE("k", "10.44.0.194", "2026-01-01"), "10.44.0.193", "10.44.0.194/32"},
+        {RELAYED, "10.44.0.192/30", "RelayNetwork 10.44.0.192/30 is full*"},
+        {NET("10.44.0.0/24\nRelayNetwork = 10.44.0.252/30") NODE("a", "10.44.0.1") "Role = relay\n", "10.44.0.252/31", "10.44.0.254/32"},
+        {NET("10.44.0.0/24\nRelayNetwork = 10.44.0.254/31") NODE("a", "10.44.0.1") "Role = relay\n", "10.44.0.254", "RelayNetwork 10.44.0.254/31 is full*"}, /* .255 is the broadcast */
+        {NET("10.44.0.0/24, fd44::/64\nRelayNetwork = 10.44.0.192/26, fd44::8000/113\nReserved = 10.44.0.192/29") NODE("a", "10.44.0.1") "Role = relay\n", NULL, "10.44.0.200/32 fd44::8000/128"},
+        {NET("10.44.0.0/24\nTopology = hub\nRelayNetwork = 10.44.0.192/26") NODE("a", "10.44.0.1") "Role = hub\n", NULL, "10.44.0.192/32"},
+        /* Without one: what is to be written. */
+        {NET("10.44.0.0/24\nRelayNetwork = 10.44.0.192/26") NODE("a", "10.44.0.1"), NULL, "no node carries RelayNetwork: write Role = relay*"},
+        {NET("10.44.0.0/24") NODE("a", "10.44.0.1"), NULL, "the mesh has no RelayNetwork, the part of Network for nodes that join through a relay: write RelayNetwork = 10.44.0.192/26 in [Mesh], "
+         "and Role = relay at the node that is to forward for them, then 'wgdeck apply'"},
+        {NET("10.44.0.0/24") NODE("a", "10.44.0.200") "Role = relay\n", NULL, "the mesh has no RelayNetwork, the part of Network for nodes that join through a relay: write RelayNetwork = 10.44.0.128/26 in [Mesh], then*"},
+        {NET("10.44.0.0/24, fd44::/64\nTopology = hub\nReserved = 10.44.0.128/25") NODE("a", "10.44.0.1") "Role = hub\n", NULL,
+         "the mesh has no RelayNetwork, the part of Network for nodes that join through a relay: write RelayNetwork = 10.44.0.64/26, fd44::ffff:ffff:ffff:0/112 in [Mesh], then*"},
+        {NET("10.44.0.0/28") NODE("a", "10.44.0.1") NODE("b", "10.44.0.5") NODE("c", "10.44.0.9") NODE("d", "10.44.0.13"), NULL, "the mesh has no RelayNetwork, the part of Network for nodes that join through a relay, and no part*"},
+        {NET("10.44.0.0/31"), NULL, "the mesh has no RelayNetwork, the part of Network for nodes that join through a relay, and no part*"},
+        {NET("0.0.0.0/0"), NULL, "the mesh has no RelayNetwork, the part of Network for nodes that join through a relay: write RelayNetwork = 192.0.0.0/2*"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct prefix reserved;
+        if (cases[i].reserved && prefix_parse(cases[i].reserved, &reserved) != 0)
+            fail_msg("%s", cases[i].reserved);
+        char *got = allocate(mesh_allocate_relay, cases[i].file, &reserved, cases[i].reserved != NULL);
+        size_t length = strlen(cases[i].gives);
+        bool begins = cases[i].gives[length - 1] == '*';
+        if (begins ? strncmp(got, cases[i].gives, length - 1) != 0 : strcmp(got, cases[i].gives) != 0)
+            fail_msg("%s\ngives %s\nnot   %s", cases[i].file, got, cases[i].gives);
+        free(got);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_fills_up)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_fills_up), cmocka_unit_test(test_relay_network)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

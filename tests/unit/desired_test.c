@@ -109,10 +109,23 @@ static const struct desired_case relay[] = {
      "  j 10.44.0.200/32\n"
      "b wg0:51820 10.44.0.2/24\n"
      "  a 10.44.0.1/32 10.44.0.192/26 @203.0.113.1:51820\n"
-     "  j 10.44.0.200/32\n"
      "j wg0:51820 10.44.0.200/24\n"
-     "  a 10.44.0.1/32 10.44.0.192/26 @203.0.113.1:51820 every 25\n"
-     "  b 10.44.0.2/32 @203.0.113.2:51820 every 25\n"},
+     "  a 10.44.0.0/24 @203.0.113.1:51820 every 25\n"},
+    /* who joined keeps its way open whatever the mesh says; and what is behind it, the relay forwards */
+    {"[Mesh]\nNetwork = 10.44.0.0/24\nRelayNetwork = 10.44.0.192/26\nPersistentKeepalive = off\nPresharedKeys = yes\n"
+     "[Node a]\nAddress = 10.44.0.1\nEndpoint = 203.0.113.1\nRole = relay\n"
+     "[Node j]\nAddress = 10.44.0.200\nAllowedIPs = fd99::/64\n",
+     "a wg0:51820 10.44.0.1/24 forwards4 forwards6\n"
+     "  j 10.44.0.200/32 exactly psk\n"
+     "j wg0:51820 10.44.0.200/24 forwards6\n"
+     "  a 10.44.0.0/24 @203.0.113.1:51820 every 25 exactly psk\n"},
+    {"[Mesh]\nNetwork = 10.44.0.0/24\nRelayNetwork = 10.44.0.192/26\nPersistentKeepalive = 15\n"
+     "[Node a]\nAddress = 10.44.0.1\nEndpoint = 203.0.113.1\nRole = relay\n"
+     "[Node j]\nAddress = 10.44.0.200\nEndpoint = h\n",
+     "a wg0:51820 10.44.0.1/24 forwards4\n"
+     "  j 10.44.0.200/32 @h:51820 every 15 exactly\n"
+     "j wg0:51820 10.44.0.200/24\n"
+     "  a 10.44.0.0/24 @203.0.113.1:51820 every 15 exactly\n"},
     /* without a RelayNetwork the role is idle */
     {"[Mesh]\nNetwork = 10.44.0.0/24\n[Node a]\nAddress = 10.44.0.1\nRole = relay\nEndpoint = h\n", "a wg0:51820 10.44.0.1/24\n"},
 };
@@ -129,6 +142,40 @@ static const struct desired_case hub[] = {
      "  b 10.44.0.2/32 @203.0.113.2:51820\n"
      "b wg0:51820 10.44.0.2/24\n"
      "  h 10.44.0.0/24 172.16.0.0/12 192.168.1.0/24 @203.0.113.9:51820\n"},
+};
+
+/* The relay is the hub, since no other node is; the others have it in the hub's row already. */
+static const struct desired_case joined[] = {
+    {"[Mesh]\nNetwork = 10.44.0.0/24\nTopology = hub\nRelayNetwork = 10.44.0.192/26\n"
+     "[Node a]\nAddress = 10.44.0.1\n"
+     "[Node h]\nAddress = 10.44.0.9\nEndpoint = 203.0.113.9\nRole = hub\n"
+     "[Node j]\nAddress = 10.44.0.193\n",
+     "a wg0:51820 10.44.0.1/24\n"
+     "  h 10.44.0.0/24 @203.0.113.9:51820 every 25\n"
+     "h wg0:51820 10.44.0.9/24 forwards4\n"
+     "  a 10.44.0.1/32\n"
+     "  j 10.44.0.193/32\n"
+     "j wg0:51820 10.44.0.193/24\n"
+     "  h 10.44.0.0/24 @203.0.113.9:51820 every 25\n"},
+    {"[Mesh]\nNetwork = 10.44.0.0/24\nTopology = groups\nRelayNetwork = 10.44.0.192/26\n"
+     "[Node a]\nAddress = 10.44.0.1\nEndpoint = 203.0.113.1\nGroup = x\nRole = gateway\n"
+     "[Node r]\nAddress = 10.44.0.2\nEndpoint = 203.0.113.2\nGroup = x\nRole = relay\n"
+     "[Node c]\nAddress = 10.44.0.3\nEndpoint = 203.0.113.3\nGroup = y\nRole = gateway\n"
+     "[Node d]\nAddress = 10.44.0.4\nEndpoint = 203.0.113.4\nGroup = y\n"
+     "[Node j]\nAddress = 10.44.0.193\n",
+     "a wg0:51820 10.44.0.1/24 forwards4\n"
+     "  r 10.44.0.2/32 10.44.0.192/26 @203.0.113.2:51820\n"
+     "  c 10.44.0.3/32 10.44.0.4/32 @203.0.113.3:51820\n"
+     "r wg0:51820 10.44.0.2/24 forwards4\n"
+     "  a 10.44.0.1/32 10.44.0.3/32 10.44.0.4/32 @203.0.113.1:51820\n"
+     "  j 10.44.0.193/32\n"
+     "c wg0:51820 10.44.0.3/24 forwards4\n"
+     "  a 10.44.0.1/32 10.44.0.2/32 10.44.0.192/26 @203.0.113.1:51820\n"
+     "  d 10.44.0.4/32 @203.0.113.4:51820\n"
+     "d wg0:51820 10.44.0.4/24\n"
+     "  c 10.44.0.1/32 10.44.0.2/32 10.44.0.3/32 10.44.0.192/26 @203.0.113.3:51820\n"
+     "j wg0:51820 10.44.0.193/24\n"
+     "  r 10.44.0.0/24 @203.0.113.2:51820 every 25\n"},
 };
 
 static const struct desired_case groups[] = {
@@ -201,6 +248,12 @@ static void test_hub(void **state)
     check(hub, COUNT_OF(hub));
 }
 
+static void test_joined(void **state)
+{
+    (void)state;
+    check(joined, COUNT_OF(joined));
+}
+
 static void test_groups(void **state)
 {
     (void)state;
@@ -248,7 +301,7 @@ static void test_everybody_reaches_everybody(void **state)
     static const struct {
         const struct desired_case *cases;
         size_t count;
-    } tables[] = {{full, COUNT_OF(full)}, {relay, COUNT_OF(relay)}, {hub, COUNT_OF(hub)}, {groups, COUNT_OF(groups)}};
+    } tables[] = {{full, COUNT_OF(full)}, {relay, COUNT_OF(relay)}, {hub, COUNT_OF(hub)}, {groups, COUNT_OF(groups)}, {joined, COUNT_OF(joined)}};
     for (size_t t = 0; t < COUNT_OF(tables); t++)
         for (size_t i = 0; i < tables[t].count; i++) {
             struct mesh *mesh = mesh_of(tables[t].cases[i].file);
@@ -283,7 +336,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_full),   cmocka_unit_test(test_relay),  cmocka_unit_test(test_hub),
-        cmocka_unit_test(test_groups), cmocka_unit_test(test_everybody_reaches_everybody), cmocka_unit_test(test_rows_are_found),
+        cmocka_unit_test(test_groups), cmocka_unit_test(test_joined), cmocka_unit_test(test_everybody_reaches_everybody), cmocka_unit_test(test_rows_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

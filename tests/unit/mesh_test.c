@@ -59,6 +59,7 @@ static const char whole[] =
     "Address = 10.44.0.3\n"
     "Endpoint = edge.example.org\n"
     "Group = home\n"
+    "Jump = api\n"
     "Role = gateway\n"
     "ListenPort = 7001\n";
 
@@ -80,6 +81,7 @@ static void test_whole_file(void **state)
     assert_int_equal(mesh->keepalive, 25);
     assert_int_equal(mesh->network_count, 2);
     assert_int_equal(mesh->relay_network_count, 1);
+    assert_int_equal(mesh->relay_port, 51822); /* 51821 is the ListenPort of the relay, which is the first gateway */
     assert_int_equal(mesh->node_count, 3);
 
     const struct mesh_node *api = &mesh->nodes[0], *db = &mesh->nodes[1], *edge = &mesh->nodes[2];
@@ -100,6 +102,7 @@ static void test_whole_file(void **state)
     assert_string_equal(db->endpoint_host, "2001:db8::2");
     assert_int_equal(db->endpoint.port, 7);
     assert_string_equal(db->interface, "wg7");
+    assert_string_equal(edge->jump, "api");
     assert_string_equal(edge->endpoint_host, "edge.example.org");
     assert_int_equal(edge->endpoint.address.family, 0);
     assert_int_equal(edge->endpoint_port, 7001);
@@ -119,6 +122,8 @@ static void test_defaults(void **state)
     assert_string_equal(mesh->name, "mesh");
     assert_string_equal(mesh->nodes[0].interface, "wg0");
     assert_int_equal(mesh->nodes[0].listen_port, 51820);
+    assert_int_equal(mesh->relay_port, 51821);
+    assert_null(mesh->nodes[0].jump);
     assert_int_equal(mesh->keepalive_mode, KEEPALIVE_AUTO);
     assert_int_equal(mesh->topology, TOPOLOGY_FULL);
     mesh_free(mesh);
@@ -191,6 +196,15 @@ static void test_refuses(void **state)
         {"[Mesh]\nPersistentKeepalive = often\n", "write auto, off or a number"},
         {"[Mesh]\nPresharedKeys = maybe\n", "write yes or no"},
         {MESH "RelayNetwork = 10.45.0.0/26\n", "mesh.conf:3: RelayNetwork 10.45.0.0/26 is not inside a Network"},
+        {MESH "RelayPort = 0\n", "mesh.conf:3: RelayPort = 0 is not possible"},
+        {MESH "RelayPort = 51820\nRelayNetwork = 10.44.0.192/26\n" NODE_A "Role = relay\n", "mesh.conf:3: RelayPort 51820 is also the ListenPort of node a, the relay: write another one, as in RelayPort = 51821"},
+        {MESH NODE_A "Jump = a\n", "mesh.conf:5: Jump = a: node a has no Ssh"},
+        {MESH NODE_A "Ssh = h\nJump = a\n", "mesh.conf:6: Jump = a is the node itself"},
+        {MESH NODE_A "Ssh = h\nJump = x\n", "mesh.conf:6: Jump = x: there is no node of that name"},
+        {MESH NODE_A "Ssh = h\nJump = root@x\n", "mesh.conf:6: Jump = root@x is no name of a node"},
+        {MESH NODE_A "Ssh = h\nJump = b\n" NODE_B "Jump = a\n", "mesh.conf:6: Jump = b: node b has no Ssh: write one there"},
+        {MESH NODE_A "Ssh = h\nJump = b\n" NODE_B "Ssh = i\nJump = a\n", "mesh.conf:6: Jump of node a leads in a circle, back to a: remove one of the lines"},
+        {MESH NODE_A "Ssh = h\nJump = b\n" NODE_B "Ssh = i\nJump = c\n[Node c]\nAddress = 10.44.0.3\nSsh = j\nJump = b\n", "mesh.conf:6: Jump of node a leads in a circle, back to "},
         {MESH "[Node a]\n", "mesh.conf:3: node a has no Address: write a free one"},
         {MESH "[Node a]\nAddress = 10.45.0.1\n", "mesh.conf:4: address 10.45.0.1 of node a is outside the mesh's networks (10.44.0.0/24)"},
         {MESH "[Node a]\nAddress = 10.44.0.0\n", "mesh.conf:4: address 10.44.0.0 of node a is the network's own"},
