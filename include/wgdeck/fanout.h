@@ -81,6 +81,17 @@ void fanout_answer(struct fanout *fanout, uint64_t question, const char *text);
 /* NAME is for messages; TARGET is what ssh accepts ([user@]host[:port], ssh://..., an alias). HOST_KEY pins a key ("ssh-ed25519 AAAA..."), or NULL. */
 struct fanout_session *fanout_open(struct fanout *fanout, const char *name, const char *target, const char *host_key,
                                    const struct fanout_session_events *events, void *context);
+/* By a key in memory, to a host whose keys are known: no ssh -G, no file of the user's, no agent, no password, no spawned ssh, no question. Another host key fails with FAILURE_HOST_KEY_CHANGED,
+ * both fingerprints in why. All is copied; the private key into guarded memory, where it stays until the session is freed. */
+struct fanout_direct {
+    const char *user, *host;      /* HOST: a name or an address */
+    uint16_t port;
+    const char *const *host_keys; /* "ssh-ed25519 AAAA..." */
+    size_t count;                 /* of them; 0: none is right */
+    const char *private_key;      /* the text of an OpenSSH private key file without a passphrase */
+};
+struct fanout_session *fanout_open_direct(struct fanout *fanout, const char *name, const struct fanout_direct *direct,
+                                          const struct fanout_session_events *events, void *context);
 void fanout_session_close(struct fanout_session *session); /* no more events for it and its requests; freed by the loop */
 enum fanout_phase fanout_session_phase(const struct fanout_session *session);
 const char *fanout_session_name(const struct fanout_session *session);

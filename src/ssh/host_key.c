@@ -177,10 +177,21 @@ static bool pinned_is(const char *pinned, const char *type)
     return pinned && !strncmp(pinned, type, strlen(type)) && pinned[strlen(type)] == ' ';
 }
 
+/* Several may be pinned, one a line. */
+static bool some_pinned_is(const char *pinned, const char *type)
+{
+    for (; pinned; pinned = strchr(pinned, '\n')) {
+        pinned += *pinned == '\n';
+        if (pinned_is(pinned, type))
+            return true;
+    }
+    return false;
+}
+
 static bool knows(const struct host_key_list *list, const char *pinned, const char *type)
 {
     if (pinned)
-        return pinned_is(pinned, type);
+        return some_pinned_is(pinned, type);
     for (size_t i = 0; i < list->count; i++)
         if (list->found[i].line.mark == KNOWN_KEY && !strcmp(list->found[i].line.type, type))
             return true;

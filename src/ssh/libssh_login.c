@@ -10,7 +10,7 @@
 #include "libssh_link.h"
 #include "wgdeck/mem.h"
 
-enum login_stage { TRY_PREPARE, TRY_AGENT, TRY_KEYS, TRY_LOCKED, TRY_NONE, TRY_QUESTIONS, TRY_PASSWORD, TRY_NOTHING };
+enum login_stage { TRY_GIVEN, TRY_PREPARE, TRY_AGENT, TRY_KEYS, TRY_LOCKED, TRY_NONE, TRY_QUESTIONS, TRY_PASSWORD, TRY_NOTHING };
 
 enum { ANSWERS_MOST = 3, PROMPTS_MOST = 16 };
 
@@ -290,6 +290,25 @@ static int call_key(struct login *login, ssh_key key)
     return result;
 }
 
+/* The one key that the session was given: nothing else is tried then. */
+static enum login_result step_given(struct login *login)
+{
+    struct fanout_session *session = session_of(login);
+    enum login_result outcome;
+    if (!session->direct) {
+        next_stage(login);
+        return LOGIN_AGAIN;
+    }
+    ssh_key key = direct_key(session);
+    if (!key)
+        return LOGIN_FAILED;
+    if (settled(login, call_key(login, key), &outcome))
+        return outcome;
+    session_failed(session, FAILURE_LOGIN, false, "login as %s: the server %s", target_of(login)->user,
+                   login->partial ? "took the key, and wants something else too" : "refused the key");
+    return LOGIN_FAILED;
+}
+
 /* Each file is tried with its certificate, if there is one beside it, then alone. */
 static enum login_result step_keys(struct login *login)
 {
@@ -566,7 +585,7 @@ static enum login_result refused(struct login *login)
 enum login_result login_step(struct login *login)
 {
     static enum login_result (*const steps[])(struct login *) = {
-        [TRY_PREPARE] = prepare, [TRY_AGENT] = step_agent, [TRY_KEYS] = step_keys, [TRY_LOCKED] = step_locked, [TRY_NONE] = step_none,
+        [TRY_GIVEN] = step_given, [TRY_PREPARE] = prepare, [TRY_AGENT] = step_agent, [TRY_KEYS] = step_keys, [TRY_LOCKED] = step_locked, [TRY_NONE] = step_none,
         [TRY_QUESTIONS] = step_questions, [TRY_PASSWORD] = step_password, [TRY_NOTHING] = refused,
     };
     if (login->waiting)

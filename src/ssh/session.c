@@ -115,7 +115,7 @@ static void alive_fired(struct ev_loop *loop, struct ev_timer *timer, int events
 
 static void config_answered(void *context, struct ssh_target *target, const char *why);
 
-struct fanout_session *session_new(struct fanout *fanout, const char *name, const char *target)
+static struct fanout_session *new_session(struct fanout *fanout, const char *name, const char *target)
 {
     struct fanout_session *session = mem_alloc(1, sizeof *session);
     session->fanout = fanout;
@@ -129,7 +129,22 @@ struct fanout_session *session_new(struct fanout *fanout, const char *name, cons
     session->alive.data = session;
     TAILQ_INSERT_TAIL(&fanout->sessions, session, entry);
     session->forward_end = -1;
+    return session;
+}
+
+struct fanout_session *session_new(struct fanout *fanout, const char *name, const char *target)
+{
+    struct fanout_session *session = new_session(fanout, name, target);
     session->config_question = ssh_config_ask(fanout->config, target, config_answered, session);
+    return session;
+}
+
+struct fanout_session *session_new_direct(struct fanout *fanout, const char *name, struct ssh_target *target, struct direct *direct)
+{
+    struct fanout_session *session = new_session(fanout, name, target->host);
+    session->direct = direct;
+    session->pinned = mem_text(direct_pinned(direct));
+    config_answered(session, target, NULL);
     return session;
 }
 
@@ -143,7 +158,7 @@ static void choose_transport(struct fanout_session *session)
     }
     if (options->transport == TRANSPORT_AUTO && target->needs_ssh)
         session_needs_spawn(session, target->needs_ssh);
-    bool spawn = options->transport == TRANSPORT_SSH || (options->transport == TRANSPORT_AUTO && session->needs_spawn);
+    bool spawn = !session->direct && (options->transport == TRANSPORT_SSH || (options->transport == TRANSPORT_AUTO && session->needs_spawn));
     session->ops = spawn ? &transport_spawn : &transport_libssh;
 }
 
@@ -229,7 +244,7 @@ void session_begin(struct fanout_session *session)
 
 void session_needs_spawn(struct fanout_session *session, const char *why)
 {
-    if (session->fanout->options.transport != TRANSPORT_AUTO || session->fanout->options.fake || session->needs_spawn)
+    if (session->fanout->options.transport != TRANSPORT_AUTO || session->fanout->options.fake || session->needs_spawn || session->direct)
         return;
     session->needs_spawn = true;
     log_verbose("%s: %s: libssh cannot do this, so ssh itself is started", session->name, why);
@@ -364,6 +379,8 @@ enum host_key_decision session_host_key(struct fanout_session *session, const ch
     struct err why = {0};
     if (session->over || session->closing)
         return HOST_KEY_REFUSED;
+    if (session->direct)
+        return direct_host_key(session, type, base64);
     switch (host_key_check(session->known, session->pinned, type, base64, &why)) {
     case KNOWN_VERDICT_OK:
         return HOST_KEY_TRUSTED;
@@ -495,6 +512,7 @@ void session_free(struct fanout_session *session)
     }
     TAILQ_REMOVE(&session->fanout->sessions, session, entry);
     ssh_target_free(session->target);
+    direct_free(session->direct);
     secret_free(session->sudo_password);
     free(session->name);
     free(session->target_text);

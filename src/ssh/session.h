@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 
 #include "dial.h"
+#include "direct.h"
 #include "host_key.h"
 #include "ssh_config.h"
 #include "transport.h"
@@ -80,6 +81,7 @@ struct fanout_session {
 
     struct ssh_config_question *config_question;
     struct ssh_target *target;      /* NULL until asked */
+    struct direct *direct;          /* its key and the host's, given by the caller; NULL: as the SSH configuration says */
     char *label;                    /* user@host:port */
     struct dial *dial;
     char *address;                  /* dialled */
@@ -132,6 +134,7 @@ void fanout_drop_questions(struct fanout_session *session);
 
 /* session.c */
 struct fanout_session *session_new(struct fanout *fanout, const char *name, const char *target);
+struct fanout_session *session_new_direct(struct fanout *fanout, const char *name, struct ssh_target *target, struct direct *direct); /* owns both */
 void session_free(struct fanout_session *session);
 void session_begin(struct fanout_session *session);      /* it has its place: the first phase */
 void session_tidy(struct fanout_session *session);       /* at the reaper's turn: take down what is over, and begin again or give up */

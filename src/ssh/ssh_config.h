@@ -36,6 +36,8 @@ void ssh_target_free(struct ssh_target *target);
 int ssh_target_parse(const char *text, char **user, char **host, unsigned *port, struct err *err);
 /* From the text that ssh -G prints. NULL with err. */
 struct ssh_target *ssh_target_from_answer(const char *answer, const char *asked, struct err *err);
+/* Host, user and port, and nothing else: no agent, no file. */
+struct ssh_target *ssh_target_bare(const char *user, const char *host, unsigned port);
 /* OpenSSH's defaults, for a machine without ssh. */
 struct ssh_target *ssh_target_default(const char *user, const char *host, unsigned port);
 

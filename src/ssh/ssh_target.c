@@ -302,6 +302,18 @@ struct ssh_target *ssh_target_default(const char *user, const char *host, unsign
     return target;
 }
 
+struct ssh_target *ssh_target_bare(const char *user, const char *host, unsigned port)
+{
+    struct ssh_target *target = mem_alloc(1, sizeof *target);
+    target->asked = mem_text(host);
+    target->host = mem_text(host);
+    target->user = mem_text(user);
+    target->port = port;
+    target->identities_only = target->no_password = target->no_keyboard_interactive = true;
+    target->strictness = STRICT_YES;
+    return target;
+}
+
 struct ssh_target *ssh_target_from_answer(const char *answer, const char *asked, struct err *err)
 {
     struct ssh_target *target = mem_alloc(1, sizeof *target);

@@ -1333,12 +1333,74 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* --- By a key in memory, to pinned keys: where there is no ssh, no home and no known_hosts. */
+
+static void direct(void **state)
+{
+    (void)state;
+    enum { ED, RSA, OTHER };
+    static const struct {
+        const char *label;
+        int keys[3];
+        size_t count;
+        const char *login; /* file of the key; NULL: what is no key */
+        enum fanout_failure failure;
+        const char *why[3];
+    } cases[] = {
+        {"the key that it shows first", {ED}, 1, "id", FAILURE_NONE, {0}},
+        {"another one of its keys", {RSA}, 1, "id", FAILURE_NONE, {0}},
+        {"one of several", {OTHER, RSA, ED}, 3, "id", FAILURE_NONE, {0}},
+        {"another host's key", {OTHER}, 1, "id", FAILURE_HOST_KEY_CHANGED, {"it is ssh-ed25519 SHA256:", "but ssh-ed25519 SHA256:", "someone may be in between"}},
+        {"no key is right", {0}, 0, "id", FAILURE_HOST_KEY_CHANGED, {"it is ssh-ed25519 SHA256:", NULL, NULL}},
+        {"a key that is not let in", {ED}, 1, "host", FAILURE_LOGIN, {"login as ", "the server refused the key", NULL}},
+        {"no key at all", {ED}, 1, NULL, FAILURE_LOGIN, {"the key for it cannot be read", NULL, NULL}},
+    };
+    fixture_key("stranger", "ed25519", "");
+    char *keys[] = {fixture_public("host"), fixture_public("host_rsa"), fixture_public("stranger")};
+    char *path = mem_text(getenv("PATH"));
+    setenv("PATH", "/nowhere", 1);
+    setenv("HOME", "/nowhere", 1);
+    for (int transport = 0; transport < 2; transport++)
+        for (size_t i = 0; i < COUNT_OF(cases); i++) {
+            struct host host = {0};
+            const char *pinned[3];
+            char *login = cases[i].login ? fixture_read(cases[i].login) : mem_text("nonsense");
+            for (size_t j = 0; j < cases[i].count; j++)
+                pinned[j] = keys[cases[i].keys[j]];
+            options.transport = transport ? TRANSPORT_SSH : TRANSPORT_AUTO; /* it must not matter */
+            begin();
+            struct fanout_direct to = {.user = getenv("USER") ? getenv("USER") : "root", .host = "127.0.0.1", .port = (uint16_t)first.port, .host_keys = pinned, .count = cases[i].count,
+                                       .private_key = login};
+            host.session = fanout_open_direct(fanout, "hub", &to, &session_events, &host);
+            free(login); /* all is copied */
+            RUN_UNTIL(host.opened || host.failed);
+            if (host.why && (int)host.failure != (int)cases[i].failure)
+                print_message("%s: %s\n", cases[i].label, host.why);
+            CASE_ASSERT(i, host.failure == cases[i].failure);
+            CASE_ASSERT(i, asked == 0);
+            for (size_t j = 0; j < COUNT_OF(cases[i].why) && cases[i].why[j]; j++) {
+                if (!strstr(host.why, cases[i].why[j]))
+                    print_message("%s: %s\n", cases[i].label, host.why);
+                CASE_ASSERT(i, strstr(host.why, cases[i].why[j]));
+            }
+            if (cases[i].failure == FAILURE_NONE)
+                simply(&host, "42\n");
+            free(host.why);
+            end();
+        }
+    setenv("PATH", path, 1);
+    setenv("HOME", fixture_folder, 1);
+    free(path);
+    for (size_t i = 0; i < COUNT_OF(keys); i++)
+        free(keys[i]);
+}
+
 #define TEST(function) cmocka_unit_test_setup(function, fresh)
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        TEST(requests), TEST(one_dies_the_others_live), TEST(sockets),
+        TEST(requests), TEST(direct), TEST(one_dies_the_others_live), TEST(sockets),
         TEST(a_server_that_stops_reading), TEST(silence), TEST(upload), TEST(a_flood_is_ended),
         TEST(names), TEST(an_underscore_in_the_name), TEST(deadlines),
         TEST(a_crowd_at_one_server), TEST(host_keys), TEST(a_host_certificate), TEST(unreadable_known_hosts),
