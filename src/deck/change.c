@@ -5,9 +5,9 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "look_private.h"
+#include "owner.h"
 #include "wgdeck/apply.h"
 #include "wgdeck/clock.h"
 #include "wgdeck/mem.h"
@@ -426,21 +426,6 @@ void change_stop(struct change *change)
 
 /* --- life */
 
-static char *make_owner(void)
-{
-    char host[256] = "";
-    const char *user = getenv("SUDO_USER");
-    if (!user || !*user)
-        user = getenv("USER");
-    if (!user || !*user)
-        user = getenv("LOGNAME");
-    if (gethostname(host, sizeof host - 1) != 0 || !*host)
-        memcpy(host, "unknown", 8);
-    char *whole = mem_format("%s@%s", user && *user ? user : "root", host), *safe = text_safe(whole);
-    free(whole);
-    return safe;
-}
-
 static void new_id(struct change *change)
 {
     unsigned char bytes[8];
@@ -469,7 +454,7 @@ struct change *change_new(struct ev_loop *loop, const struct change_options *opt
     ev_prepare_init(&change->turn, on_turn);
     ev_init(&change->later, on_later);
     change->turn.data = change->later.data = change;
-    change->owner = options->owner ? text_safe(options->owner) : make_owner();
+    change->owner = options->owner ? text_safe(options->owner) : owner_of_change();
     if (!(change->options.within > 0))
         change->options.within = APPLY_WITHIN_DEFAULT;
     new_id(change);
