@@ -68,7 +68,7 @@ struct plan_operation {
 enum plan_node_state {
     PLAN_READY,      /* operations say what is to be done; none: as it should be */
     PLAN_PENDING,    /* not reached: nothing is known; why says so. Its rows elsewhere stay, and rows for it are still added there when its key is known */
-    PLAN_UNMANAGED,  /* has no Ssh: it is configured by hand (wgdeck export) */
+    PLAN_UNMANAGED,  /* has no Ssh: it is configured by hand (wgdeck export), or joined by itself (then its key is learned where it did) */
     PLAN_BLOCKED,    /* seen, but must not be touched: not root, a key other than the pinned one, an interface of that name that is no WireGuard; why */
 };
 
@@ -101,8 +101,10 @@ struct plan_options {
     const bool *only;             /* per node: only these are changed; NULL: all */
 };
 
-/* SEEN: one observation per node, REACH_OK or not. Never fails. Rules: operations on a row name only what differs; a row of a key that is no node's, no [Removed]
- * and no FormerKey is left alone, with a note; a running endpoint is left alone while its handshake is younger than 180 s; saved and running are compared
+/* SEEN: one observation per node, REACH_OK or not. Never fails. A node that SSH cannot reach and that is to join by an invitation is planned as a bare host: an observation with reach
+ * REACH_OK, privileged, kernel_has_wireguard, and nothing else; no PublicKey; Ssh or none. Rules: operations on a row name only what differs; a row of a key that is no node's, no [Removed]
+ * and no FormerKey is left alone, with a note (with prune it goes, unless it joined by an invitation: observed_joined); rows of the ladder (mesh_may_link) stay in what runs, and keep what it has
+ * lent them; a running endpoint is left alone while its handshake is younger than 180 s; saved and running are compared
  * one by one; a node without saved file for a running interface gets FILE; one whose boot service is not enabled gets SERVICE where that can be seen. */
 struct plan *plan_new(const struct mesh *mesh, const struct desired *desired, const struct observed *seen, const struct plan_options *options);
 void plan_free(struct plan *plan);

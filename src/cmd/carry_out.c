@@ -311,7 +311,7 @@ static int learn_keys(const struct carry_out *wanted, const struct plan *plan)
     struct mesh_edits edits = {0};
     for (size_t i = 0; i < plan->node_count; i++) {
         char text[KEY_TEXT_SIZE];
-        if (plan->nodes[i].state != PLAN_READY || !plan->nodes[i].learn_key)
+        if (plan->nodes[i].state == PLAN_BLOCKED || !plan->nodes[i].learn_key)
             continue;
         key_text(&plan->nodes[i].public_key, text);
         mesh_edits_add(&edits, MESH_EDIT_SET, plan->mesh->nodes[i].name, "PublicKey", text);

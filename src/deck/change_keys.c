@@ -36,7 +36,8 @@ static bool write_keys(struct change *change)
     for (size_t i = 0; i < change->mesh->node_count; i++) {
         const struct plan_node *node = &change->plan->nodes[i];
         char text[KEY_TEXT_SIZE];
-        if (!node->has_key || !(node->learn_key || node->make_key) || !change->actors[i].begun)
+        bool joined = node->learn_key && (node->state == PLAN_UNMANAGED || node->state == PLAN_PENDING); /* seen at the node through which it joined */
+        if (!node->has_key || !(node->learn_key || node->make_key) || !(joined || change->actors[i].begun))
             continue;
         key_text(&node->public_key, text);
         mesh_edits_add(&edits, MESH_EDIT_SET, change->mesh->nodes[i].name, "PublicKey", text);

@@ -261,10 +261,22 @@ void lint_look_no_way_between(struct lint_context *context)
 
 /* ---- preshared-without-ssh ------------------------------------------------------------------------------------------------ */
 
+/* By an invitation: then it has got the key with the hub in that. Before it has, the bare host that stands for it is "seen". */
+static bool has_joined(const struct lint_context *context, size_t node)
+{
+    if (mesh_joins_by_relay(context->mesh, node) || (context->seen && context->seen->nodes[node].reach == REACH_OK))
+        return true;
+    for (size_t i = 0; context->seen && i < context->mesh->node_count; i++)
+        for (size_t j = 0; j < context->seen->nodes[i].joined_count; j++)
+            if (strcmp(context->seen->nodes[i].joined[j].name, context->mesh->nodes[node].name) == 0)
+                return true;
+    return false;
+}
+
 void lint_look_preshared_without_ssh(struct lint_context *context)
 {
     for (size_t i = 0; context->mesh->preshared_keys && i < context->mesh->node_count; i++)
-        if (!context->mesh->nodes[i].ssh && context->desired->nodes[i].row_count)
+        if (!context->mesh->nodes[i].ssh && context->desired->nodes[i].row_count && !has_joined(context, i))
             lint_find(context, i, NONE, "%s has no Ssh, so no preshared key can be brought there: its links stay as they are in that; write Ssh, or set them by hand "
                       "at both ends", lint_name(context, i));
 }

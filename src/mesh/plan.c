@@ -116,7 +116,7 @@ static void judge(struct planning *planning, size_t index)
     const char *interface = planning->desired->nodes[index].interface;
     node->has_key = wanted->has_public_key;
     node->public_key = wanted->public_key;
-    if (!wanted->ssh) {
+    if (!wanted->ssh && (wanted->has_public_key || seen->reach != REACH_OK)) { /* seen all the same: the bare host that an invitation is planned for (plan.h) */
         set_state(node, PLAN_UNMANAGED, "it has no Ssh: configure it by hand (wgdeck export %s)", wanted->name);
         return;
     }
@@ -245,6 +245,9 @@ void plan_begin(struct planning *planning, const struct mesh *mesh, const struct
     planning->views = mem_alloc(mesh->node_count, sizeof *planning->views);
     for (size_t i = 0; i < mesh->node_count; i++)
         judge(planning, i);
+    for (size_t i = 0; i < mesh->node_count; i++)
+        if (planning->plan->nodes[i].state == PLAN_UNMANAGED || planning->plan->nodes[i].state == PLAN_PENDING)
+            plan_learn_joined(planning, i);
     plan_list_known(planning);
 }
 

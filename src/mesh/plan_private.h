@@ -1,4 +1,4 @@
-/* The inside of the plan: what its parts share. plan.c (nodes, keys, generation), plan_pairs.c (preshared keys), plan_rows.c, plan_interface.c, plan_rotation.c; plan_text.c and plan_json.c tell
+/* The inside of the plan: what its parts share. plan.c (nodes, keys, generation), plan_joined.c (nodes that joined through another), plan_pairs.c (preshared keys), plan_rows.c, plan_interface.c, plan_rotation.c; plan_text.c and plan_json.c tell
  * it; plan_wire.c is what a node reads. Private to src/mesh. */
 #ifndef WGDECK_PLAN_PRIVATE_H
 #define WGDECK_PLAN_PRIVATE_H
@@ -22,7 +22,8 @@ struct planning {
     } *views;
     struct plan_pair { uint32_t a, b; enum plan_preshared at_a, at_b; } *pairs; /* those that get a preshared key, or lose one; sorted */
     size_t pair_count, pair_capacity;
-    struct plan_known { struct key key; enum plan_known_as { KNOWN_NODE, KNOWN_FORMER, KNOWN_REMOVED } as; size_t index; } *known; /* all keys that the file and the nodes name, by key */
+    struct plan_known { struct key key; enum plan_known_as { KNOWN_NODE, KNOWN_FORMER, KNOWN_REMOVED, KNOWN_JOINED } as; size_t index; const struct observed_joined *joined; } *known; /* all keys that the file and
+                                              * the nodes name, by key; JOINED: index is of the node through which it did */
     size_t known_count, known_capacity;
 };
 
@@ -37,6 +38,15 @@ void plan_end(struct planning *planning);                         /* all but the
 struct plan_operation *plan_add(struct plan_node *node, enum plan_kind kind, bool running, bool saved); /* zeroed but for these; valid until the next */
 bool plan_engine_is_dead(const struct observation *seen, const char *interface);
 void plan_note(struct plan_node *node, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The nodes that have joined through others (invitation.h). */
+typedef void plan_joined_visitor(struct planning *planning, size_t hub, const struct observed_joined *joined, void *context);
+void plan_each_joined(struct planning *planning, plan_joined_visitor *visit, void *context);
+void plan_learn_joined(struct planning *planning, size_t node);   /* of one that cannot be seen itself: its key, as the hub knows it */
+void plan_note_joined(struct planning *planning, size_t node, const struct plan_known *known); /* a row that stays */
+/* Is PREFIX, which DEVICE of NODE has in a row of the ladder's now, only lent to that row? */
+bool plan_is_lent(const struct planning *planning, size_t node, const struct device *device, const struct prefix *prefix);
+const struct plan_known *plan_find_known(const struct planning *planning, const struct key *key); /* or NULL */
 
 void plan_list_known(struct planning *planning);                   /* when the nodes' keys are known */
 void plan_decide_pairs(struct planning *planning);

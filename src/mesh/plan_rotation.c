@@ -31,7 +31,7 @@ static int check(const struct rotation *rotation, struct err *err)
     if (!node->has_key || !rotation->planning.views[rotation->node].running)
         return err_set(err, "%s: its key cannot be rotated while %s is not up there (wgdeck apply)", name, rotation->planning.desired->nodes[rotation->node].interface);
     for (size_t i = 0; i < plan->node_count; i++)
-        if (i != rotation->node && plan->nodes[i].state != PLAN_READY && is_live(rotation, i))
+        if (i != rotation->node && plan->nodes[i].state != PLAN_READY && is_live(rotation, i) && !mesh_may_link(plan->mesh, rotation->node, i))
             return err_set(err, "%s: its key cannot be rotated now: its link with %s works, and would be lost, since %s cannot be changed: %s", name, plan->mesh->nodes[i].name,
                            plan->mesh->nodes[i].name, plan->nodes[i].why ? plan->nodes[i].why : "not reached");
     return 0;
@@ -107,6 +107,11 @@ static void add_rows(const struct rotation *rotation, size_t peer)
     const struct desired_row *wanted = desired_row_find(&rotation->planning.desired->nodes[peer], rotation->node);
     if (!view->running) {
         plan_note(&rotation->planning.plan->nodes[peer], "its interface is not up: wgdeck apply gives it the new key's row");
+        return;
+    }
+    if (mesh_may_link(rotation->planning.mesh, peer, rotation->node)) { /* a row of the ladder's: the next one is for the new key; the traffic goes by the hub meanwhile */
+        bool runs = device_find_peer(view->running, &rotation->old) != NULL, saves = view->saved && device_find_peer(view->saved, &rotation->old);
+        add(rotation, peer, PLAN_ROW_REMOVE, &rotation->old, runs, saves)->why = mem_text("its old key");
         return;
     }
     struct place runs = look(rotation, view, view->running, wanted), saves = look(rotation, view, view->saved, wanted);

@@ -176,13 +176,78 @@ static const char *row_why(const struct compared *running, const struct compared
     return file_preshared && !differs(saved) ? "the file has another preshared key than what runs" : saved->missing ? "it is not in the saved file" : NULL;
 }
 
+/* A row that is to be set: how, why, and where. */
+struct row_need {
+    size_t index;                 /* the node */
+    const struct desired_row *wanted;
+    const struct device_peer *running_row, *saved_row;
+    struct compared running, saved;
+    enum plan_preshared preshared;
+    bool file_preshared, changes, saves;
+};
+
+static void add_row(struct planning *planning, const struct row_need *need)
+{
+    const struct plan_view *view = &planning->views[need->index];
+    const struct plan_node *other = &planning->plan->nodes[need->wanted->peer];
+    struct plan_operation *operation = plan_add(&planning->plan->nodes[need->index], PLAN_ROW, need->changes, need->saves);
+    operation->peer = need->wanted->peer;
+    operation->name = mem_text(planning->mesh->nodes[need->wanted->peer].name);
+    if (other->has_key)
+        operation->key = other->public_key;
+    operation->preshared = need->preshared;
+    if (need->preshared == PLAN_PRESHARED_COPY)
+        operation->other_key = operation->key;
+    fill_row(operation, need->wanted, &need->running, &need->saved);
+    clear_left_over(view, other, operation);
+    const struct device_peer *shown = differs(&need->running) ? need->running_row : need->saved_row;
+    operation->before = shown ? before_text(view, shown, shown == need->saved_row, operation) : NULL;
+    if (need->running_row && (need->preshared == PLAN_PRESHARED_MAKE || need->preshared == PLAN_PRESHARED_TAKE) && !planning->options->new_preshared)
+        operation->why = mem_text("the two ends do not have the same now");
+    else
+        operation->why = mem_text(row_why(&need->running, &need->saved, need->file_preshared));
+}
+
+/* What the row should allow now, while the ladder has lent some of it to rows of its own; NOW's allowed is malloc'd. False: none is lent. */
+static bool find_lent(const struct planning *planning, size_t index, const struct desired_row *wanted, struct desired_row *now)
+{
+    const struct device *running = planning->views[index].running;
+    *now = *wanted;
+    now->allowed = NULL;
+    if (!running || !planning->mesh->relay_network_count)
+        return false;
+    now->allowed = mem_alloc(wanted->allowed_count, sizeof *now->allowed);
+    now->allowed_count = 0;
+    for (size_t i = 0; i < wanted->allowed_count; i++)
+        if (!plan_is_lent(planning, index, running, &wanted->allowed[i]))
+            now->allowed[now->allowed_count++] = wanted->allowed[i];
+    return now->allowed_count < wanted->allowed_count;
+}
+
+/* What runs and what is saved are set one by one, each to what is right there. */
+static void add_parted(struct planning *planning, const struct row_need *need, const struct desired_row *now)
+{
+    struct row_need running = *need, saved = *need;
+    running.wanted = now;
+    running.saved = saved.running = (struct compared){0};
+    running.saves = saved.changes = false;
+    if (need->file_preshared)
+        running.preshared = PLAN_PRESHARED_KEEP;
+    if (need->changes)
+        add_row(planning, &running);
+    if (need->saves)
+        add_row(planning, &saved);
+}
+
 static void plan_row(struct planning *planning, size_t index, const struct desired_row *wanted)
 {
     const struct plan_view *view = &planning->views[index];
     const struct plan_node *other = &planning->plan->nodes[wanted->peer];
+    struct desired_row now;
+    bool lent = find_lent(planning, index, wanted, &now);
     const struct device_peer *running = view->running && other->has_key ? device_find_peer(view->running, &other->public_key) : NULL;
     const struct device_peer *saved = view->saved && other->has_key ? device_find_peer(view->saved, &other->public_key) : NULL;
-    struct compared compared = compare_running(view, running, wanted), compared_saved = compare_saved(view, saved, wanted);
+    struct compared compared = compare_running(view, running, lent ? &now : wanted), compared_saved = compare_saved(view, saved, wanted);
     enum plan_preshared preshared = plan_preshared_of(planning, index, wanted->peer);
     bool has_file = view->saved != NULL, file_preshared = false;
     if (!has_file) /* it is made from what runs, with the endpoint that is right now and may not be tomorrow */
@@ -193,24 +258,12 @@ static void plan_row(struct planning *planning, size_t index, const struct desir
     }
     bool changes = differs(&compared) || (preshared != PLAN_PRESHARED_KEEP && !file_preshared);
     bool saves = differs(&compared_saved) || preshared != PLAN_PRESHARED_KEEP || (changes && !has_file);
-    if (!changes && !saves)
-        return;
-    struct plan_operation *operation = plan_add(&planning->plan->nodes[index], PLAN_ROW, changes, saves);
-    operation->peer = wanted->peer;
-    operation->name = mem_text(planning->mesh->nodes[wanted->peer].name);
-    if (other->has_key)
-        operation->key = other->public_key;
-    operation->preshared = preshared;
-    if (preshared == PLAN_PRESHARED_COPY)
-        operation->other_key = operation->key;
-    fill_row(operation, wanted, &compared, &compared_saved);
-    clear_left_over(view, other, operation);
-    const struct device_peer *shown = differs(&compared) ? running : saved;
-    operation->before = shown ? before_text(view, shown, shown == saved, operation) : NULL;
-    if (running && (preshared == PLAN_PRESHARED_MAKE || preshared == PLAN_PRESHARED_TAKE) && !planning->options->new_preshared)
-        operation->why = mem_text("the two ends do not have the same now");
-    else
-        operation->why = mem_text(row_why(&compared, &compared_saved, file_preshared));
+    struct row_need need = {index, wanted, running, saved, compared, compared_saved, preshared, file_preshared, changes, saves};
+    if (lent && has_file)
+        add_parted(planning, &need, &now);
+    else if (changes || saves)
+        add_row(planning, &need);
+    free(now.allowed);
 }
 
 void plan_rows(struct planning *planning, size_t index)
@@ -234,10 +287,17 @@ void plan_rows(struct planning *planning, size_t index)
 static void know(struct planning *planning, const struct key *key, enum plan_known_as as, size_t index)
 {
     MEM_GROW(planning->known, planning->known_count, planning->known_capacity);
-    planning->known[planning->known_count++] = (struct plan_known){*key, as, index};
+    planning->known[planning->known_count++] = (struct plan_known){.key = *key, .as = as, .index = index};
 }
 
-/* Of the same key the surest comes first: a node's present one, then a former one, then a removed one's. */
+static void know_joined(struct planning *planning, size_t hub, const struct observed_joined *joined, void *context)
+{
+    (void)context;
+    know(planning, &joined->key, KNOWN_JOINED, hub);
+    planning->known[planning->known_count - 1].joined = joined;
+}
+
+/* Of the same key the surest comes first: a node's present one, then a former one, then a removed one's; one that only joined comes last. */
 static int compare_known(const void *a, const void *b)
 {
     const struct plan_known *one = a, *two = b;
@@ -261,11 +321,12 @@ void plan_list_known(struct planning *planning)
     for (size_t i = 0; i < mesh->removed_count; i++)
         for (size_t k = 0; k < mesh->removed[i].key_count; k++)
             know(planning, &mesh->removed[i].keys[k], KNOWN_REMOVED, i);
+    plan_each_joined(planning, know_joined, NULL);
     if (planning->known_count)
         qsort(planning->known, planning->known_count, sizeof *planning->known, compare_known);
 }
 
-static const struct plan_known *find_known(const struct planning *planning, const struct key *key)
+const struct plan_known *plan_find_known(const struct planning *planning, const struct key *key)
 {
     size_t low = 0, high = planning->known_count;
     while (low < high) {
@@ -279,11 +340,13 @@ static const struct plan_known *find_known(const struct planning *planning, cons
 }
 
 /* Why a row of this key is to go; NULL: it stays. */
-static char *reason_to_go(const struct planning *planning, size_t index, const struct plan_known *known)
+static char *reason_to_go(const struct planning *planning, size_t index, const struct plan_known *known, bool running)
 {
     const struct mesh *mesh = planning->mesh;
     if (!known)
         return planning->options->prune ? mem_text("its key is in no mesh file") : NULL;
+    if (known->as == KNOWN_JOINED)
+        return NULL;
     if (known->as == KNOWN_REMOVED) {
         const struct mesh_removed *removed = &mesh->removed[known->index];
         return removed->date ? mem_format("%s was removed on %s", removed->name, removed->date) : mem_format("%s was removed", removed->name);
@@ -295,6 +358,8 @@ static char *reason_to_go(const struct planning *planning, size_t index, const s
         return mem_format("%s leaves the mesh", name);
     if (known->index == index)
         return mem_text("the node's own key");
+    if (mesh_may_link(mesh, index, known->index)) /* a row of the ladder's: only ever in what runs */
+        return running ? NULL : mem_text("ways to it are found while it runs");
     return desired_row_find(&planning->desired->nodes[index], known->index) ? NULL : mem_format("no link with %s in this topology", name);
 }
 
@@ -316,8 +381,10 @@ static void note_theft(struct planning *planning, size_t index, const struct dev
 static void plan_removal(struct planning *planning, size_t index, const struct key *key, bool running, bool saved)
 {
     struct plan_node *node = &planning->plan->nodes[index];
-    const struct plan_known *known = find_known(planning, key);
-    char *why = reason_to_go(planning, index, known), text[KEY_TEXT_SIZE];
+    const struct plan_known *known = plan_find_known(planning, key);
+    if (running && saved && known && known->as == KNOWN_NODE && known->index != index && mesh_may_link(planning->mesh, index, known->index) && !plan_leaves(planning, known->index))
+        running = false; /* it stays in what runs, and goes from the file */
+    char *why = reason_to_go(planning, index, known, running), text[KEY_TEXT_SIZE];
     if (!why && !known) {
         key_text(key, text);
         plan_note(node, "a row of the key %.8s... is in no mesh file: left alone (to take such rows away: --prune)", text);
@@ -325,6 +392,8 @@ static void plan_removal(struct planning *planning, size_t index, const struct k
         if (row)
             note_theft(planning, index, row);
     }
+    if (!why && known && known->as == KNOWN_JOINED)
+        plan_note_joined(planning, index, known);
     if (!why)
         return;
     struct plan_operation *operation = plan_add(node, PLAN_ROW_REMOVE, running, saved);
