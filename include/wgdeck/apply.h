@@ -37,6 +37,9 @@
 #ifndef WGDECK_APPLY_H
 #define WGDECK_APPLY_H
 
+/* In observation->pending ("alice@laptop, left unfinished: ..."): neither a helper nor a guard is at it any more, and the next "begin" puts it back. */
+#define APPLY_UNFINISHED "left unfinished"
+
 enum { APPLY_WITHIN_DEFAULT = 60, APPLY_WITHIN_LEAST = 10, APPLY_WITHIN_MOST = 3600, APPLY_OPERATIONS_MAX = 100000 };
 
 #endif

@@ -79,6 +79,7 @@ struct plan_node {
     struct key public_key;
     bool learn_key;               /* seen, and not yet in the mesh file: to be pinned */
     bool make_key;                /* it has none yet: begin makes it */
+    bool unfinished;              /* a change there was cut off: it is put back before anything else, so that the plan is not empty; then it has to be planned anew */
     struct plan_operation *operations; /* in the order in which they are done; owned */
     size_t count, capacity;
     char **notes;                 /* what was seen and is left alone, and why ("row of aGVsbG8… is in no mesh file: left alone"); owned */

@@ -328,7 +328,7 @@ static void make_plan(struct change *change)
     for (size_t i = 0; i < change->mesh->node_count; i++) {
         change->nodes[i].pending = change->plan->nodes[i].state == PLAN_PENDING;
         change->nodes[i].operations = change->plan->nodes[i].count;
-        change->actors[i].takes_part = change->plan->nodes[i].count > 0;
+        change->actors[i].takes_part = change->plan->nodes[i].count > 0 || change->plan->nodes[i].unfinished;
         if (change->plan->nodes[i].why)
             change_node_text(change, i, "%s", change->plan->nodes[i].why);
     }

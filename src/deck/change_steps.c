@@ -71,10 +71,9 @@ static void took_lock(struct change_actor *actor, const cJSON *answer)
     struct key shown;
     bool has_key = false;
     actor->begun = true;
-    if (recovered && *recovered) {
+    if (recovered && *recovered)
         change_say(change, actor->index, "%s", recovered);
-        change->recovered = true;
-    }
+    change->recovered |= (recovered && *recovered) || node->unfinished; /* of the latter: somebody else was quicker */
     if (strlen(box) >= BOX_TEXT_MOST) {
         change_node_failed(change, actor->index, "its answer cannot be used: the box is no key");
         return;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wgdeck/apply.h"
 #include "wgdeck/mem.h"
 #include "wgdeck/text.h"
 
@@ -77,7 +78,10 @@ static void take_key(struct planning *planning, size_t index, const struct key *
 {
     struct plan_node *node = &planning->plan->nodes[index];
     const struct mesh_node *wanted = &planning->mesh->nodes[index];
-    if (wanted->has_public_key && key_compare(&wanted->public_key, shown) && !is_former(wanted, shown)) {
+    bool other = wanted->has_public_key && key_compare(&wanted->public_key, shown) && !is_former(wanted, shown);
+    if (other && planning->seen->nodes[index].pending) /* a rotation that was cut off between its key and its end: whoever takes the lock next puts the pinned one back first */
+        return;
+    if (other) {
         char is[KEY_TEXT_SIZE], pinned[KEY_TEXT_SIZE];
         key_text(shown, is);
         key_text(&wanted->public_key, pinned);
@@ -136,6 +140,7 @@ static void judge(struct planning *planning, size_t index)
         set_state(node, PLAN_BLOCKED, "%s cannot be read: %s", view->config->path, view->config->error);
     else
         find_key(planning, index);
+    node->unfinished = node->state == PLAN_READY && seen->pending && strstr(seen->pending, APPLY_UNFINISHED) && (!planning->options->only || planning->options->only[index]);
     if (node->state == PLAN_READY && seen->pending)
         plan_note(node, "a change is under way there: %s", seen->pending);
 }
@@ -325,5 +330,8 @@ size_t plan_operation_count(const struct plan *plan)
 
 bool plan_is_empty(const struct plan *plan)
 {
+    for (size_t i = 0; i < plan->node_count; i++)
+        if (plan->nodes[i].unfinished)
+            return false;
     return plan_operation_count(plan) == 0;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "change.h"
+#include "wgdeck/apply.h"
 #include "wgdeck/clock.h"
 #include "wgdeck/file.h"
 #include "wgdeck/mem.h"
@@ -123,7 +124,7 @@ static char *pending_of(const struct change_journal *journal)
     if (strcmp(boot, journal->boot) != 0) /* it has booted into its saved file since */
         return NULL;
     if (change_lock_is_free(journal->name))
-        return mem_format("%s, left unfinished: the next change puts it back first", journal->owner);
+        return mem_format("%s, " APPLY_UNFINISHED ": the next change puts it back first", journal->owner);
     return left > 0 ? mem_format("%s, %lld s left", journal->owner, (long long)left) : mem_format("%s, being put back", journal->owner);
 }
 

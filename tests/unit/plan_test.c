@@ -772,6 +772,42 @@ static void test_rotation_golden(void **state)
     buf_free(&json);
 }
 
+/* A rotation whose helper and guard were killed behind the key's switch: the node shows a key that no file has. It is put back by whoever changes it next, so it must not be refused. */
+static void test_unfinished(void **state)
+{
+    (void)state;
+    static const struct { const char *pending; bool pinned, only_others, blocked, unfinished; } cases[] = {
+        {NULL, true, false, true, false},
+        {"alice@laptop, left unfinished: the next change puts it back first", true, false, false, true},
+        {"alice@laptop, left unfinished: the next change puts it back first", false, false, false, true},
+        {"alice@laptop, left unfinished: the next change puts it back first", true, true, false, false},
+        {"alice@laptop, 41 s left", true, false, false, false},
+        {NULL, false, false, false, false},
+    };
+    static const bool others[] = {false, true, true};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct plan_world world = plan_world_new(full3);
+        plan_world_set_up(&world);
+        world.mesh->nodes[0].has_public_key = true;
+        world.mesh->nodes[0].public_key = world_key(0);
+        if (cases[i].pinned)
+            device_of(&world, 0)->public_key = world_key(77);
+        world.seen->nodes[0].pending = cases[i].pending ? mem_text(cases[i].pending) : NULL;
+        world.options.only = cases[i].only_others ? others : NULL;
+        struct plan *plan = plan_new(world.mesh, world.desired, world.seen, &world.options);
+        assert_int_equal(plan->nodes[0].state == PLAN_BLOCKED, cases[i].blocked);
+        assert_int_equal(plan->nodes[0].unfinished, cases[i].unfinished);
+        assert_true(!cases[i].unfinished || !plan_is_empty(plan));
+        if (!cases[i].blocked) { /* the others go on as if it had been put back */
+            struct key pinned = world_key(0);
+            assert_memory_equal(&plan->nodes[0].public_key, &pinned, sizeof pinned);
+            assert_false(plan->nodes[0].learn_key);
+        }
+        plan_free(plan);
+        plan_world_free(&world);
+    }
+}
+
 static void test_rotation_refused(void **state)
 {
     (void)state;
@@ -878,7 +914,7 @@ static void test_large(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),   cmocka_unit_test(test_random), cmocka_unit_test(test_rotation), cmocka_unit_test(test_rotation_refused),
+        cmocka_unit_test(test_golden),   cmocka_unit_test(test_random), cmocka_unit_test(test_rotation), cmocka_unit_test(test_rotation_refused), cmocka_unit_test(test_unfinished),
         cmocka_unit_test(test_rotation_golden), cmocka_unit_test(test_generation), cmocka_unit_test(test_large),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
