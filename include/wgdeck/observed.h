@@ -20,6 +20,7 @@ enum {
     OBSERVED_ITEMS_MAX = 1000000,  /* rows, prefixes, routes, interfaces, texts: all lists together */
     OBSERVED_ROUTES_MAX = 200000,  /* of each kind */
     OBSERVED_TEXT_MAX = 4096,      /* bytes of a string */
+    OBSERVED_LABEL = 64,           /* of a short one, with its end */
 };
 
 /* A network interface of the node, WireGuard or not. */
@@ -99,19 +100,19 @@ struct observed_engine {
 
 /* A node that has joined through this one, its hub (invitation.h). */
 struct observed_joined {
-    char name[64];                /* safe */
-    char interface[16];           /* of the hub's */
     struct key key;
+    char interface[IFNAMSIZ];     /* of the hub's */
+    char name[OBSERVED_LABEL];    /* safe */
     struct prefix *addresses;     /* host prefixes; owned */
     size_t address_count;
     bool relay;
     int64_t at;                   /* Unix seconds */
-    char from[64];                /* the address it joined from, as the hub's sshd saw it; safe */
+    char from[OBSERVED_LABEL];    /* the address it joined from, as the hub's sshd saw it; safe */
 };
 
 /* By which way the ladder has put a row, beside what the mesh file asks for (ladder.h); from /run/wgdeck/IF.paths. */
 struct observed_path {
-    char interface[16];
+    char interface[IFNAMSIZ];
     struct key key;
     enum observed_way { WAY_TRYING, WAY_DIRECT, WAY_RELAY, WAY_HUB } way;
     char *reason;                 /* safe; owned; may be NULL */
@@ -153,7 +154,7 @@ struct observation {
     bool kernel_has_wireguard;                /* module loaded, or loadable */
     int32_t forwarding4, forwarding6;         /* sysctl; -1 unknown */
     char *generation;                         /* of the state applied there (DESIGN 8): "8-3fa94c12", or NULL */
-    struct observed_joined *joined;           /* sorted by key; owned */
+    struct observed_joined *joined;           /* sorted by key and interface; owned */
     size_t joined_count;
     struct observed_path *paths;              /* sorted by interface and key; owned */
     size_t path_count;

@@ -53,6 +53,10 @@ void observation_hide_keys(struct observation *observation, const char *salt)
         hide_engine(&hiding, &observation->engines[i]);
     for (size_t i = 0; i < observation->config_count; i++)
         hide_device(&hiding, &observation->configs[i].device);
+    for (size_t i = 0; i < observation->joined_count; i++)
+        hide_key(&hiding, &observation->joined[i].key);
+    for (size_t i = 0; i < observation->path_count; i++)
+        hide_key(&hiding, &observation->paths[i].key);
     sodium_memzero(&hiding, sizeof hiding);
     observation_sort(observation);
 }

@@ -72,11 +72,11 @@ static void write_hash(const uint8_t *hash, struct json *json, const char *key)
 }
 
 /* A kernel's interface names are any bytes; what leaves here is what field_read accepts. */
-static void write_name(const char *name, struct json *json, const char *key)
+static void write_name(const char *name, size_t size, struct json *json, const char *key)
 {
     struct buf safe = BUF_EMPTY;
-    text_add_safe(&safe, name, strnlen(name, IFNAMSIZ));
-    size_t length = safe.length < IFNAMSIZ ? safe.length : IFNAMSIZ - 1;
+    text_add_safe(&safe, name, strnlen(name, size));
+    size_t length = safe.length < size ? safe.length : size - 1;
     while (length && length < safe.length && ((unsigned char)safe.data[length] & 0xC0) == 0x80)
         length--;
     json_text_part(json, key, buf_text(&safe), length);
@@ -123,7 +123,10 @@ static void write_present(const struct field *field, const void *base, struct js
         json_text(json, key, field->words[*(const enum engine_kind *)at]);
         return;
     case FIELD_NAME:
-        write_name(at, json, key);
+        write_name(at, IFNAMSIZ, json, key);
+        return;
+    case FIELD_LABEL:
+        write_name(at, OBSERVED_LABEL, json, key);
         return;
     case FIELD_TEXT:
         json_text(json, key, field_items(field, base));
@@ -261,12 +264,12 @@ static void read_word(const struct field *field, void *at, const char *text)
     *(enum engine_kind *)at = found;
 }
 
-static int read_name(struct reader *reader, const char *name, char *at, const char *text)
+static int read_name(struct reader *reader, const char *name, char *at, size_t size, const char *text)
 {
     size_t length = strlen(text);
-    if (length >= IFNAMSIZ || !text_is_safe(text, length))
-        return refuse(reader, name, "not a name of at most 15 bytes");
-    memset(at, 0, IFNAMSIZ);
+    if (length >= size || !text_is_safe(text, length))
+        return refuse(reader, name, size == IFNAMSIZ ? "not a name of at most 15 bytes" : "not a text of at most 63 bytes");
+    memset(at, 0, size);
     memcpy(at, text, length);
     return 0;
 }
@@ -313,7 +316,9 @@ static int read_text_form(struct reader *reader, const struct field *field, void
         read_word(field, at, text);
         return 0;
     case FIELD_NAME:
-        return read_name(reader, field->name, at, text);
+        return read_name(reader, field->name, at, IFNAMSIZ, text);
+    case FIELD_LABEL:
+        return read_name(reader, field->name, at, OBSERVED_LABEL, text);
     case FIELD_KEY:
         return key_parse(text, at) == 0 ? 0 : refuse(reader, field->name, "not a key in base64");
     case FIELD_ENDPOINT:

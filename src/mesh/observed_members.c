@@ -127,6 +127,31 @@ static const struct shape engine_shape = {
     "an engine's counters", sizeof(struct observed_engine), engine_fields, COUNT_OF(engine_fields), 1, false,
 };
 
+static const struct field joined_fields[] = {
+    {"key", FIELD_KEY, AT(struct observed_joined, key)},
+    {"interface", FIELD_NAME, AT(struct observed_joined, interface)},
+    {"name", FIELD_LABEL, AT(struct observed_joined, name)},
+    {"addresses", FIELD_PREFIXES, LIST_AT(struct observed_joined, addresses, address_count), .limit = SOME},
+    {"relay", FIELD_BOOL, AT(struct observed_joined, relay)},
+    {"at", FIELD_I64, AT(struct observed_joined, at)},
+    {"from", FIELD_LABEL, AT(struct observed_joined, from)},
+};
+static const struct shape joined_shape = {
+    "a node that joined", sizeof(struct observed_joined), joined_fields, COUNT_OF(joined_fields), 2, true,
+};
+
+static const char *const way_words[] = {"trying", "direct", "relay", "hub", NULL};
+static const struct field path_fields[] = {
+    {"interface", FIELD_NAME, AT(struct observed_path, interface)},
+    {"key", FIELD_KEY, AT(struct observed_path, key)},
+    {"path", FIELD_WORD, AT(struct observed_path, way), .words = way_words},
+    {"reason", FIELD_TEXT, AT(struct observed_path, reason)},
+    {"since", FIELD_I64, AT(struct observed_path, since)},
+};
+static const struct shape path_shape = {
+    "the way to a node", sizeof(struct observed_path), path_fields, COUNT_OF(path_fields), 2, true,
+};
+
 static const struct field observation_fields[] = {
     {"reach", FIELD_WORD, AT(struct observation, reach), .words = reach_words, .deck = true},
     {"failure", FIELD_WORD, AT(struct observation, failure), .words = failure_words, .deck = true},
@@ -156,6 +181,8 @@ static const struct field observation_fields[] = {
     {"forwarding4", FIELD_I32, AT(struct observation, forwarding4), .absent = -1},
     {"forwarding6", FIELD_I32, AT(struct observation, forwarding6), .absent = -1},
     {"generation", FIELD_TEXT, AT(struct observation, generation)},
+    {"joined", FIELD_LIST, LIST_AT(struct observation, joined, joined_count), .shape = &joined_shape, .limit = MANY},
+    {"paths", FIELD_LIST, LIST_AT(struct observation, paths, path_count), .shape = &path_shape, .limit = OBSERVED_ROWS_MAX},
     {"pending", FIELD_TEXT, AT(struct observation, pending)},
 };
 const struct shape observation_shape = {

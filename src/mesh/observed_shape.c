@@ -66,6 +66,8 @@ static size_t scalar_size(enum field_kind kind)
         return sizeof(enum engine_kind);
     case FIELD_NAME:
         return IFNAMSIZ;
+    case FIELD_LABEL:
+        return OBSERVED_LABEL;
     case FIELD_KEY:
         return sizeof(struct key);
     case FIELD_HASH:
@@ -162,7 +164,7 @@ static bool shape_is_absent(const struct shape *shape, const void *base)
 bool field_is_absent(const struct field *field, const void *base)
 {
     const void *at = field_in(field, base);
-    static const char zero[64];
+    static const char zero[OBSERVED_LABEL];
     switch (field->kind) {
     case FIELD_TEXT:
     case FIELD_HOSTS:
@@ -181,6 +183,7 @@ bool field_is_absent(const struct field *field, const void *base)
     case FIELD_HASH:
         return !hash_given(field, base);
     case FIELD_NAME:
+    case FIELD_LABEL:
         return *(const char *)at == '\0';
     case FIELD_ENDPOINT: /* port 0, which netlink lets anyone set, has no text form that can be read back */
         return ((const struct endpoint *)at)->address.family == 0 || ((const struct endpoint *)at)->port == 0;
@@ -250,7 +253,8 @@ bool field_equal(const struct field *field, const void *a, const void *b)
             return false;
         return !hash_given(field, a) || memcmp(one, two, KEY_HASH_SIZE) == 0;
     case FIELD_NAME:
-        return strncmp(one, two, IFNAMSIZ) == 0;
+    case FIELD_LABEL:
+        return strncmp(one, two, scalar_size(field->kind)) == 0;
     case FIELD_ENDPOINT:
         return endpoint_equal(one, two);
     case FIELD_ADDRESS:

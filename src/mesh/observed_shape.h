@@ -14,6 +14,7 @@ enum field_kind {
     FIELD_I64,
     FIELD_WORD,     /* an enum; words[] has the texts */
     FIELD_NAME,     /* char[IFNAMSIZ]: an interface's name, or "" */
+    FIELD_LABEL,    /* char[OBSERVED_LABEL]: a short text, or "" */
     FIELD_TEXT,     /* char *, owned, or NULL */
     FIELD_KEY,      /* struct key; zero is absent */
     FIELD_HASH,     /* uint8_t[KEY_HASH_SIZE], with the bool at `other` that says whether there is one */

@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include "wgdeck/mem.h"
+#include "wgdeck/text.h"
 
 void plan_each_joined(struct planning *planning, plan_joined_visitor *visit, void *context)
 {
     for (size_t i = 0; i < planning->mesh->node_count; i++) {
         const struct observation *seen = &planning->seen->nodes[i];
         for (size_t j = 0; seen->reach == REACH_OK && j < seen->joined_count; j++)
-            if (strcmp(seen->joined[j].interface, planning->desired->nodes[i].interface) == 0)
+            if (strcmp(seen->joined[j].interface, planning->desired->nodes[i].interface) == 0 && text_is_name(seen->joined[j].name))
                 visit(planning, i, &seen->joined[j], context);
     }
 }

@@ -237,6 +237,7 @@ int node_observe_again(struct node_observer *observer, const char *salt, uint64_
     int64_t now = clock_wall();
     bool readable = observe_devices(observer, salt, &devices);
     observe_configs(observer, salt);
+    observe_joined(observer, &devices);
     observe_routes(observer, &devices, stale);
     *unchanged = version == observer->facts_version;
     copy_facts(observer, !*unchanged, observation);

@@ -30,6 +30,7 @@ struct node_observer {
     size_t question_count;
     uint64_t question_mark;          /* fingerprint of the devices they were asked for; 0: none asked */
     uint64_t config_mark;            /* fingerprint of the files that facts.configs was read from */
+    uint64_t joined_mark;            /* fingerprint of what facts.joined and facts.paths were read from; 0: not read */
     char *config_problem;
     char config_salt[72];
     bool names_known;
@@ -61,6 +62,7 @@ void observe_links(struct node_observer *observer);    /* when stale: facts.link
 void observe_counters(struct node_observer *observer, struct observation *observation); /* of the devices' links, now */
 void observe_routes(struct node_observer *observer, const struct observation *observation, bool stale); /* facts.routes */
 void observe_configs(struct node_observer *observer, const char *salt); /* facts.configs */
+void observe_joined(struct node_observer *observer, const struct observation *devices); /* facts.joined, facts.paths; after the configurations */
 void observe_node(struct node_observer *observer, struct observation *observation); /* names, sysctls, module, the way here */
 
 /* A line more in skipped. */

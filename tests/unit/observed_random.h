@@ -218,6 +218,24 @@ static inline struct observed_engine chance_engine(struct chance *chance)
     return engine;
 }
 
+static inline struct observed_joined chance_joined(struct chance *chance)
+{
+    struct observed_joined joined = {.key = chance_key(chance), .relay = chance_below(chance, 2), .at = chance_signed(chance)};
+    chance_name(chance, joined.interface);
+    snprintf(joined.name, sizeof joined.name, "node%d", (int)chance_below(chance, 3));
+    joined.addresses = chance_prefixes(chance, &joined.address_count);
+    if (chance_below(chance, 2))
+        snprintf(joined.from, sizeof joined.from, "198.51.100.%d", (int)chance_below(chance, 256));
+    return joined;
+}
+
+static inline struct observed_path chance_path(struct chance *chance)
+{
+    struct observed_path path = {.key = chance_key(chance), .way = (enum observed_way)chance_below(chance, 4), .reason = chance_text(chance), .since = chance_signed(chance)};
+    chance_name(chance, path.interface);
+    return path;
+}
+
 /* As a node sends it, in order; the deck's fields are unset. */
 static inline void chance_observation(struct chance *chance, struct observation *o)
 {
@@ -241,6 +259,8 @@ static inline void chance_observation(struct chance *chance, struct observation 
     o->generation = chance_text(chance);
     o->pending = chance_text(chance);
     CHANCE_LIST(chance, 3, o->engines, o->engine_count, chance_engine);
+    CHANCE_LIST(chance, 4, o->joined, o->joined_count, chance_joined);
+    CHANCE_LIST(chance, 5, o->paths, o->path_count, chance_path);
     observation_sort(o);
 }
 

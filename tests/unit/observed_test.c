@@ -256,6 +256,12 @@ static void test_refuses(void **state)
         {"{\"configs\":[{\"path\":\"p\",\"endpoint_hosts\":[]}]}", "endpoint_hosts: not an object"},
         {"{\"routes\":[{\"to\":\"10.0.0.1/8\"}]}", "routes[0]: to: not an address"},
         {"{\"skipped\":[1]}", "skipped: not a string"},
+        {"{\"joined\":[{\"name\":\"mail\"}]}", "joined[0]: key: missing"},
+        {"{\"joined\":[{\"key\":\"" KEY_A "\",\"name\":\"m\\u0007il\"}]}", "joined[0]: name: not a text of at most 63 bytes"},
+        {"{\"joined\":[{\"key\":\"" KEY_A "\",\"from\":\"0123456789012345678901234567890123456789012345678901234567890123\"}]}", "joined[0]: from: not a text"},
+        {"{\"joined\":[{\"key\":\"" KEY_A "\",\"addresses\":[\"mail\"]}]}", "addresses: not addresses"},
+        {"{\"paths\":[{\"key\":\"" KEY_A "\"}]}", "paths[0]: interface: missing"},
+        {"{\"paths\":[{\"interface\":\"wg0\",\"key\":\"" KEY_A "\",\"reason\":5}]}", "paths[0]: reason: not a string"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct observation observation = {0};
@@ -387,6 +393,12 @@ static void test_hide(void **state)
             assert_int_equal(!self, !device_find_peer(hidden, &hidden->public_key)); /* the same key the same way */
             assert_true(hidden->public_key.bytes[31] < 128);
         }
+        for (size_t i = 0; i < a.joined_count; i++)
+            for (size_t k = 0; k < b.joined_count && !key_is_zero(&a.joined[i].key); k++)
+                assert_false(key_equal(&a.joined[i].key, &b.joined[k].key));
+        for (size_t i = 0; i < a.path_count; i++)
+            for (size_t k = 0; k < b.path_count && !key_is_zero(&a.paths[i].key); k++)
+                assert_false(key_equal(&a.paths[i].key, &b.paths[k].key));
         observation_clear(&a);
         observation_clear(&b);
         observation_clear(&c);
