@@ -58,10 +58,11 @@ struct invitation {
 
 /* One line of letters, digits, '-', '_' and one '.', with nothing that a shell or a mail program changes: "wgdeck1.…". It holds a length and a checksum, so that one that was cut is told
  * from one that was altered. TOKEN holds a secret: buf_wipe. */
-void invitation_encode(const struct invitation *invitation, struct buf *token);
+void invitation_encode(const struct invitation *invitation, struct buf *token); /* the last places and host keys are left out where they have no room */
 /* Blanks and line ends in TEXT (mails fold lines) do not matter. 0, or -1 with err ("the token is cut: 214 of 288 characters are there; copy it whole"). INVITATION is overwritten. */
 int invitation_decode(const char *text, size_t length, struct invitation *invitation, struct err *err);
 void invitation_wipe(struct invitation *invitation);
+bool invitation_is_host(const char *text); /* what may stand as a place's host: an address, or a name of letters, digits, '.', '-' and '_' */
 
 void invitation_public(const struct invitation *invitation, struct buf *line);  /* "ssh-ed25519 AAAA..." */
 void invitation_private(const struct invitation *invitation, struct buf *text); /* as a private key file of OpenSSH: secret */
@@ -93,7 +94,8 @@ struct invitation_record {
     int64_t at;                                /* used: when */
 };
 /* The request "invite" (or a file of the hub) is read by the first; the file and the rows of "invitations" are written by the others. All is checked: names, lengths, counts, operations
- * (only those of the kinds that a join needs: on the hub ROW for PLACE, FORWARDING, FILE; on the node INTERFACE, LISTEN_PORT, MTU, ADDRESS, ROW, ROUTE, FILE, SERVICE). */
+ * (only those of the kinds that a join needs: on the hub ROW for PLACE, ROUTE, FORWARDING, FILE; on the node INTERFACE, LISTEN_PORT, MTU, ADDRESS, ROW, ROUTE, FORWARDING, FILE,
+ * SERVICE). */
 int invitation_record_read(const cJSON *object, struct invitation_record *record, struct err *err);
 void invitation_record_write(const struct invitation_record *record, struct json *json); /* members of an object that is open */
 void invitation_record_show(const struct invitation_record *record, int64_t now, struct json *json); /* one object of "invitations" */

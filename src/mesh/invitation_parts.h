@@ -6,7 +6,6 @@
 
 bool invitation_is_id(const char *text);   /* 16 hex digits, small */
 bool invitation_is_user(const char *text); /* a login name */
-bool invitation_is_host(const char *text); /* an address, or a name of letters, digits, '.', '-' and '_' */
 /* "ssh-ed25519 AAAA...": into the key as it goes over the wire (RFC 4253 section 6.6). The bytes written; 0: it is none, or has no room. */
 size_t invitation_key_bytes(const char *text, unsigned char *bytes, size_t capacity);
 /* The other way: false when the bytes are no such key or TEXT has no room. */
