@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "change.h"
+#include "login.h"
 #include "observer.h"
 #include "wgdeck/file.h"
 #include "wgdeck/mem.h"
@@ -57,51 +58,6 @@ static bool find_module(const struct node_observer *observer, const char *releas
 
 /* The way here */
 
-/* The value of NAME in an environment as /proc has it, or NULL. */
-static const char *find_variable(const struct buf *environment, const char *name)
-{
-    size_t length = strlen(name);
-    for (size_t at = 0; at < environment->length; at += strlen(environment->data + at) + 1)
-        if (strncmp(environment->data + at, name, length) == 0 && environment->data[at + length] == '=')
-            return environment->data + at + length + 1;
-    return NULL;
-}
-
-static pid_t parent_of(pid_t process)
-{
-    char *path = mem_format("/proc/%d/stat", (int)process);
-    struct buf bytes = BUF_EMPTY;
-    int parent = 0;
-    if (file_read(path, 4096, &bytes, NULL) == 0) {
-        const char *end = strrchr(buf_text(&bytes), ')'); /* the name before it may hold anything */
-        if (!end || sscanf(end, ") %*c %d", &parent) != 1)
-            parent = 0;
-    }
-    buf_free(&bytes);
-    free(path);
-    return parent;
-}
-
-/* SSH_CONNECTION, also where sudo has taken it away: a process above still has it. */
-static char *find_connection(void)
-{
-    const char *own = getenv("SSH_CONNECTION");
-    if (own)
-        return mem_text(own);
-    char *found = NULL;
-    pid_t process = getppid();
-    for (int step = 0; step < 6 && process > 1 && !found; step++) {
-        char *path = mem_format("/proc/%d/environ", (int)process);
-        struct buf bytes = BUF_EMPTY;
-        if (file_read(path, 1 << 20, &bytes, NULL) == 0)
-            found = mem_text(find_variable(&bytes, "SSH_CONNECTION"));
-        buf_wipe(&bytes); /* an environment may hold anything */
-        free(path);
-        process = parent_of(process);
-    }
-    return found;
-}
-
 static char *address_only(char *text)
 {
     struct address address;
@@ -112,7 +68,7 @@ static char *address_only(char *text)
 static void read_connection(struct observation *facts)
 {
     char from[64], at[64];
-    char *connection = find_connection();
+    char *connection = login_connection();
     if (connection && sscanf(connection, "%63s %*s %63s", from, at) == 2) {
         facts->seen_from = address_only(from);
         facts->reached_at = address_only(at);
