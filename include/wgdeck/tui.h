@@ -37,6 +37,9 @@ void tui_quit(struct tui *tui); /* ends tui_run */
 int tui_run(struct tui *tui);
 void tui_free(struct tui *tui); /* before live_free */
 
+/* What puts TEXT onto the clipboard of the person's own terminal (OSC 52), over SSH and through tmux alike; TEXT may be a secret, and OUT then is one. */
+void tui_clipboard_sequence(const char *text, size_t length, struct buf *out);
+
 /* Tables that the manual is made from. */
 struct tui_key_row { const char *action, *keys, *where, *help; };
 size_t tui_key_rows(struct tui_key_row *rows, size_t most);           /* the count there is */

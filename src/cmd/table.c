@@ -15,6 +15,7 @@ const struct cmd *const cmd_table[] = {
     &cmd_plan,
     &cmd_apply,
     &cmd_rotate,
+    &cmd_invite,
     &cmd_export,
     &cmd_import,
     &cmd_exec,
@@ -35,5 +36,5 @@ const struct cmd *const cmd_table[] = {
 };
 
 const char *const cmd_planned[] = {
-    "fix", "invite", "join", NULL,
+    "fix", "join", NULL,
 };

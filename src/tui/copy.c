@@ -20,21 +20,32 @@ static void add_for_tmux(struct buf *out, const struct buf *sequence)
     buf_add_text(out, "\033\\");
 }
 
-static void send_copy(struct tui *tui, const char *text, size_t length)
+void tui_clipboard_sequence(const char *text, size_t length, struct buf *out)
 {
     size_t size = sodium_base64_encoded_len(length, sodium_base64_VARIANT_ORIGINAL);
     char *encoded = mem_alloc(size, 1);
     const char *tmux = getenv("TMUX");
-    struct buf sequence = BUF_EMPTY, out = BUF_EMPTY;
+    struct buf sequence = BUF_EMPTY;
+    buf_reserve(&sequence, size + 16);
+    buf_reserve(out, 2 * size + 96); /* what is copied may be a secret: it is not moved */
     sodium_bin2base64(encoded, size, (const unsigned char *)text, length, sodium_base64_VARIANT_ORIGINAL);
-    buf_add_format(&sequence, "\033]52;c;%s\007", encoded);
-    buf_add(&out, sequence.data, sequence.length);
+    buf_add_text(&sequence, "\033]52;c;");
+    buf_add_text(&sequence, encoded);
+    buf_add_char(&sequence, '\007');
+    buf_add(out, sequence.data, sequence.length);
     if (tmux && *tmux)
-        add_for_tmux(&out, &sequence);
-    tui_send(tui, buf_text(&out), out.length);
-    buf_free(&sequence);
-    buf_free(&out);
+        add_for_tmux(out, &sequence);
+    buf_wipe(&sequence);
+    sodium_memzero(encoded, size);
     free(encoded);
+}
+
+static void send_copy(struct tui *tui, const char *text, size_t length)
+{
+    struct buf out = BUF_EMPTY;
+    tui_clipboard_sequence(text, length, &out);
+    tui_send(tui, buf_text(&out), out.length);
+    buf_wipe(&out);
 }
 
 static void copy_subject(struct tui *tui, const struct subject *subject, struct buf *out)
