@@ -16,6 +16,8 @@ const struct cmd *const cmd_table[] = {
     &cmd_apply,
     &cmd_rotate,
     &cmd_invite,
+    &cmd_join,
+    &cmd_leave,
     &cmd_export,
     &cmd_import,
     &cmd_exec,
@@ -36,5 +38,5 @@ const struct cmd *const cmd_table[] = {
 };
 
 const char *const cmd_planned[] = {
-    "fix", "join", NULL,
+    "fix", NULL,
 };
