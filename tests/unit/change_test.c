@@ -1,5 +1,5 @@
 /* A change from look to end, over a fan-out that is a script: each node's helper answers as apply.h says, or goes wrong where a case wants it. What is told must be true, no phase may wait for
- * ever, and it can be stopped and freed at any moment. The fan-out's functions are defined here, so the real one is not linked. */
+ * ever, and it can be stopped and freed at any moment. */
 #include <elf.h>
 #include <unistd.h>
 
@@ -10,36 +10,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fake_fanout.h"
 #include "wgdeck/change.h"
 #include "wgdeck/file.h"
 #include "wgdeck/mem.h"
 
-enum { NODES = 3, SESSIONS_MOST = 64, REQUESTS_MOST = 64 };
+enum { NODES = 3 };
 
 /* What a node does when it is asked OP for the first time. */
 enum deed { ANSWERS, REFUSES, GETS_LOST, SAYS_NOT_VERIFIED, SHOWS_OTHERS_KEY, RECOVERS };
 struct trouble { size_t node; const char *op; enum deed deed; const char *code; };
 
-struct fanout_session { size_t node; const struct fanout_session_events *events; void *context; enum fanout_phase phase; bool told, closed; };
-struct fanout_request {
-    struct fanout_request_events events;
-    void *context;
-    struct fanout_session *session;
-    struct buf written;
-    bool greeted, cancelled, done;
-};
-
 static struct {
-    struct ev_loop *loop;
-    struct ev_timer tick;
-    struct fanout_session sessions[SESSIONS_MOST];
-    size_t session_count;
-    struct fanout_request *requests[REQUESTS_MOST];
-    size_t request_count;
     const struct trouble *trouble;
     bool troubled;
     struct buf said; /* "a begin", one a line: what nodes were asked for */
-} fake;
+} script;
 
 static const char *const names[NODES] = {"a", "b", "c"};
 static struct key keys[NODES];
@@ -48,19 +34,6 @@ static char *program_path, *mesh_path, *events_path;
 static struct err err;
 
 /* --- the script */
-
-static void say(struct fanout_request *request, const char *text)
-{
-    if (!request->cancelled && !request->done)
-        request->events.output(request->context, request, text, strlen(text));
-}
-
-static void lose(struct fanout_request *request)
-{
-    request->done = true;
-    if (!request->cancelled)
-        request->events.done(request->context, request, -1, "connection lost, as scripted");
-}
 
 static char *observation(size_t node)
 {
@@ -92,17 +65,17 @@ static void verify_lines(struct fanout_request *request, const cJSON *asked, uin
     buf_add_char(failed, ']');
 }
 
-static void answer(struct fanout_request *request, const cJSON *asked)
+static void fake_answer(struct fanout_request *request, const cJSON *asked)
 {
     const char *op = json_get_text(asked, "op", "");
     uint64_t id = json_get_unsigned(asked, "id", 0);
     size_t node = request->session->node;
-    const struct trouble *trouble = fake.trouble;
+    const struct trouble *trouble = script.trouble;
     enum deed deed = ANSWERS;
-    buf_add_format(&fake.said, "%s %s\n", names[node], op);
-    if (trouble && !fake.troubled && trouble->node == node && !strcmp(trouble->op, op)) {
+    buf_add_format(&script.said, "%s %s\n", names[node], op);
+    if (trouble && !script.troubled && trouble->node == node && !strcmp(trouble->op, op)) {
         deed = trouble->deed;
-        fake.troubled = true;
+        script.troubled = true;
     }
     if (deed == GETS_LOST) {
         lose(request);
@@ -129,109 +102,6 @@ static void answer(struct fanout_request *request, const cJSON *asked)
     buf_free(&text);
     buf_free(&members);
 }
-
-static void take_line(struct fanout_request *request, const char *line, size_t length)
-{
-    if (!request->greeted) { /* "auto SHA256 SIZE SALT" or "helper ..." */
-        request->greeted = true;
-        say(request, "wgdeck helper /there\n");
-        return;
-    }
-    cJSON *asked = json_parse(line, length, &err);
-    assert_non_null(asked);
-    answer(request, asked);
-    cJSON_Delete(asked);
-}
-
-static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
-{
-    (void)loop, (void)timer, (void)events;
-    for (size_t i = 0; i < fake.session_count; i++)
-        if (!fake.sessions[i].told && !fake.sessions[i].closed) {
-            fake.sessions[i].told = true;
-            fake.sessions[i].phase = PHASE_OPEN;
-            fake.sessions[i].events->open(fake.sessions[i].context, &fake.sessions[i]);
-        }
-    for (size_t i = 0; i < fake.request_count; i++) {
-        struct fanout_request *request = fake.requests[i];
-        char *end;
-        while (!request->cancelled && !request->done && request->session->phase == PHASE_OPEN && request->written.length &&
-               (end = memchr(request->written.data, '\n', request->written.length))) {
-            size_t length = (size_t)(end - request->written.data);
-            char *line = mem_text_part(request->written.data, length);
-            buf_drop(&request->written, length + 1);
-            if (length)
-                take_line(request, line, length);
-            free(line);
-        }
-    }
-}
-
-/* --- the fan-out */
-
-struct fanout *fanout_new(struct ev_loop *loop, const struct fanout_options *options)
-{
-    (void)options;
-    fake.session_count = fake.request_count = 0;
-    fake.loop = loop;
-    ev_timer_init(&fake.tick, on_tick, 0.001, 0.001);
-    ev_timer_start(loop, &fake.tick);
-    return (struct fanout *)(void *)&fake;
-}
-
-void fanout_free(struct fanout *fanout)
-{
-    (void)fanout;
-    ev_timer_stop(fake.loop, &fake.tick);
-    for (size_t i = 0; i < fake.request_count; i++) {
-        buf_free(&fake.requests[i]->written);
-        free(fake.requests[i]);
-    }
-    fake.request_count = 0;
-}
-
-void fanout_answer(struct fanout *fanout, uint64_t question, const char *text)
-{
-    (void)fanout, (void)question, (void)text;
-}
-
-struct fanout_session *fanout_open(struct fanout *fanout, const char *name, const char *target, const char *host_key, const struct fanout_session_events *events, void *context)
-{
-    (void)fanout, (void)target, (void)host_key;
-    assert_true(fake.session_count < SESSIONS_MOST);
-    struct fanout_session *session = &fake.sessions[fake.session_count++];
-    *session = (struct fanout_session){.node = (size_t)(name[0] - 'a'), .events = events, .context = context, .phase = PHASE_CONNECT};
-    return session;
-}
-
-void fanout_session_close(struct fanout_session *session)
-{
-    session->closed = true;
-    session->phase = PHASE_CLOSED;
-    for (size_t i = 0; i < fake.request_count; i++)
-        if (fake.requests[i]->session == session)
-            fake.requests[i]->cancelled = true;
-}
-
-enum fanout_phase fanout_session_phase(const struct fanout_session *session) { return session->phase; }
-const char *fanout_session_address(const struct fanout_session *session) { (void)session; return "192.0.2.1"; }
-bool fanout_session_is_root(const struct fanout_session *session) { (void)session; return true; }
-const char *fanout_phase_text(enum fanout_phase phase) { (void)phase; return "somewhere"; }
-
-struct fanout_request *fanout_exec(struct fanout_session *session, const char *command, const struct fanout_request_options *options, const struct fanout_request_events *events, void *context)
-{
-    (void)command, (void)options;
-    assert_true(fake.request_count < REQUESTS_MOST);
-    struct fanout_request *request = mem_alloc(1, sizeof *request);
-    *request = (struct fanout_request){.events = *events, .context = context, .session = session};
-    fake.requests[fake.request_count++] = request;
-    return request;
-}
-
-void fanout_write(struct fanout_request *request, const void *bytes, size_t length) { buf_add(&request->written, bytes, length); }
-size_t fanout_queued(const struct fanout_request *request) { (void)request; return 0; }
-void fanout_write_end(struct fanout_request *request) { (void)request; }
-void fanout_request_cancel(struct fanout_request *request) { request->cancelled = true; }
 
 /* --- one change */
 
@@ -293,9 +163,9 @@ static void begin_with(struct run *run, const struct trouble *trouble, size_t no
     char *mesh_text = mesh_of(nodes);
     static const struct change_callbacks callbacks = {.planned = on_planned, .progress = on_progress, .done = on_done};
     run->loop = ev_loop_new(EVFLAG_AUTO);
-    fake.trouble = trouble;
-    fake.troubled = false;
-    buf_clear(&fake.said);
+    script.trouble = trouble;
+    script.troubled = false;
+    buf_clear(&script.said);
     assert_int_equal(file_write(mesh_path, 0600, mesh_text, strlen(mesh_text), &err), 0);
     free(mesh_text);
     assert_int_equal(mesh_file_read(mesh_path, &run->file, NULL, &err), 0);
@@ -325,7 +195,7 @@ static void end(struct run *run)
 static size_t times(const char *line)
 {
     size_t count = 0;
-    for (const char *at = buf_text(&fake.said); (at = strstr(at, line)); at += strlen(line))
+    for (const char *at = buf_text(&script.said); (at = strstr(at, line)); at += strlen(line))
         count++;
     return count;
 }
@@ -364,16 +234,16 @@ static void test_cases(void **state)
         struct buf report = BUF_EMPTY;
         begin(&run, cases[i].trouble.op ? &cases[i].trouble : NULL);
         if (!run.done)
-            fail_msg("%s: it waits for ever in \"%s\"\n%s", cases[i].title, change_phase_text(change_phase(run.change)), buf_text(&fake.said));
+            fail_msg("%s: it waits for ever in \"%s\"\n%s", cases[i].title, change_phase_text(change_phase(run.change)), buf_text(&script.said));
         change_report(run.change, &report);
         if (change_result(run.change) != cases[i].result || !strstr(buf_text(&report), cases[i].report))
-            fail_msg("%s: result %d, wanted %d; no \"%s\" in:\n%s\n%s", cases[i].title, change_result(run.change), cases[i].result, cases[i].report, buf_text(&report), buf_text(&fake.said));
+            fail_msg("%s: result %d, wanted %d; no \"%s\" in:\n%s\n%s", cases[i].title, change_result(run.change), cases[i].result, cases[i].report, buf_text(&report), buf_text(&script.said));
         for (size_t k = 0; k < COUNT_OF(cases[i].asked) && cases[i].asked[k]; k++)
             if (!times(cases[i].asked[k]))
-                fail_msg("%s: never \"%s\"\n%s", cases[i].title, cases[i].asked[k], buf_text(&fake.said));
+                fail_msg("%s: never \"%s\"\n%s", cases[i].title, cases[i].asked[k], buf_text(&script.said));
         for (size_t k = 0; k < COUNT_OF(cases[i].not_asked) && cases[i].not_asked[k]; k++)
             if (times(cases[i].not_asked[k]))
-                fail_msg("%s: \"%s\" was asked\n%s", cases[i].title, cases[i].not_asked[k], buf_text(&fake.said));
+                fail_msg("%s: \"%s\" was asked\n%s", cases[i].title, cases[i].not_asked[k], buf_text(&script.said));
         buf_free(&report);
         end(&run);
     }
@@ -433,11 +303,11 @@ static void test_stopped_in_each_phase(void **state)
         struct run run = {.stop_at = phase, .free_at = NOWHERE};
         begin(&run, NULL);
         if (!run.done)
-            fail_msg("stopped in \"%s\", it waits for ever\n%s", change_phase_text((enum change_phase)phase), buf_text(&fake.said));
+            fail_msg("stopped in \"%s\", it waits for ever\n%s", change_phase_text((enum change_phase)phase), buf_text(&script.said));
         enum change_result result = change_result(run.change);
         enum change_result wanted = phase < CHANGE_STAGING ? CHANGE_REFUSED : phase < CHANGE_CONFIRMING ? CHANGE_PUT_BACK : CHANGE_CONFIRMED;
         if (result != wanted)
-            fail_msg("stopped in \"%s\": result %d, wanted %d\n%s", change_phase_text((enum change_phase)phase), result, wanted, buf_text(&fake.said));
+            fail_msg("stopped in \"%s\": result %d, wanted %d\n%s", change_phase_text((enum change_phase)phase), result, wanted, buf_text(&script.said));
         end(&run);
     }
 }
@@ -490,7 +360,7 @@ static int remove_world(void **state)
     free(program_path);
     free(mesh_path);
     free(events_path);
-    buf_free(&fake.said);
+    buf_free(&script.said);
     return rmdir(folder);
 }
 
