@@ -64,16 +64,20 @@ struct ladder; /* one pair; opaque */
 struct ladder_options {
     struct endpoint relay;                     /* the opaque relay; family 0: none */
     bool direct;                               /* false: not tried (for tests, and where the operator says so) */
+    const struct prefix *never;                /* no endpoint is tried in these: the mesh's own networks. Copied */
+    size_t never_count;
 };
 struct ladder *ladder_new(const struct ladder_options *options);
 void ladder_free(struct ladder *ladder);
 /* One turn, at least once a second while TRYING, else as often as there are views. NOW: clock_steady, ns; it never goes back. Rules: the candidates in order (both on one LAN: same observed address, then the private ones; public
- * v6; what the hub sees), each pair of them given 5 s from the order on; both ends are told in the same turn; what both ends have a handshake younger than the try on is carried; where no
+ * v6; what the hub sees), each pair of them given 5 s from the order on (7 s what the hub sees, 6 s more where something was heard by it); both ends are told within half a second, or at once
+ * (why: ladder.c); what both ends have a handshake younger than the try on is carried; where no
  * candidate is left the relay is tried the same way; else the hub. After a failure the next climb waits 60 s, twice as long each time, at most an hour; again at once when an observed
  * endpoint or candidate has changed. A way that died within 10 minutes of being carried doubles the wait, so that it does not flap. */
 void ladder_turn(struct ladder *ladder, int64_t now, const struct ladder_end ends[2], struct ladder_order orders[2]);
 enum ladder_step ladder_step(const struct ladder *ladder);
 const char *ladder_reason(const struct ladder *ladder); /* safe: why it is where it is, and what comes next */
 int64_t ladder_next(const struct ladder *ladder);       /* when a turn is due at the latest, clock_steady */
+unsigned ladder_climbs(const struct ladder *ladder);    /* how often it has begun to try */
 
 #endif
