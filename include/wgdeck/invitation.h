@@ -3,15 +3,15 @@
  * The deck makes an invitation: an Ed25519 key for one login, and the plan of both ends (plan.h operations for the hub and for the newcomer, whose key is not known yet). It goes to
  * the hub by the helper's operations (as root, over the operator's own SSH):
  *
- *   {"op":"invite","interface":"wg0","id":ID,"mesh":"prod","name":"mail","relay":true,"expires":UNIX SECONDS,"by":"alice@laptop","public":"ssh-ed25519 AAAA...",
+ *   {"op":"invite","interface":"wg0","invitation":ID,"mesh":"prod","name":"mail","relay":true,"expires":UNIX SECONDS,"by":"alice@laptop","public":"ssh-ed25519 AAAA...",
  *    "place":KEY,"hub":[operations],"node":[operations],"addresses":["10.44.0.193/32"],"relay_port":51821|0}
- *        ID: 16 hex digits. KEY stands in the operations where the newcomer's WireGuard key will. Writes the record (0600, /var/lib/wgdeck/IF/invitations/ID), installs the program
+ *        ID: 16 hex digits ("id" is the number of the request; in files and lists the invitation's). KEY stands in the operations where the newcomer's WireGuard key will. Writes the record (0600, /var/lib/wgdeck/IF/invitations/ID), installs the program
  *        (boot_install) and adds the one line to the dedicated authorized_keys file; puts all of it back when one fails.
  *        -> {"user":"root","port":22,"host_keys":["ssh-ed25519 AAAA...",...],"file":"/root/.ssh/authorized_keys2","warnings":[...]}
  *        codes: "taken" (an open invitation, or a joined node, of that name or address), "refused" (this sshd would not take the key: why, and what to set)
  *   {"op":"invitations","interface":"wg0"}
  *        -> {"invitations":[{"id","name","relay","made":UNIX,"by","expires":UNIX,"state":"open|joining|used|expired|revoked","addresses":[...],"key":...|null,"from":"198.51.100.7"|null,"at":UNIX|null}]}
- *   {"op":"revoke","interface":"wg0","id":ID}  -> {"was":"open|used|expired|revoked"}   ends a join that is under way with it, too; one that was used stays joined
+ *   {"op":"revoke","interface":"wg0","invitation":ID}  -> {"was":"open|used|expired|revoked"}   ends a join that is under way with it, too; one that was used stays joined
  *
  * The newcomer logs in with the token's key; sshd runs "wgdeck node --join ID", which speaks JSON lines and nothing else:
  *

@@ -235,7 +235,7 @@ static void revoke_it(struct invite *invite)
     struct json json = json_begin(&members);
     json_text(&json, "op", "revoke");
     json_text(&json, "interface", invite->mesh->nodes[row->hub].interface);
-    json_text(&json, "id", row->id);
+    json_text(&json, "invitation", row->id);
     invite->step = STEP_REVOKING;
     invite_work(invite, "%s takes the invitation of %s away", invite->mesh->nodes[row->hub].name, row->name);
     helper_ask(asked->helper, buf_text(&members), PATIENCE_REVOKE, on_revoked, NULL, asked);
@@ -340,7 +340,7 @@ static void take_back(struct invite *invite, const char *why)
     invite->error = text_safe(why);
     json_text(&json, "op", "revoke");
     json_text(&json, "interface", invite->mesh->nodes[invite->asked[0].node].interface);
-    json_text(&json, "id", invite->invitation.id);
+    json_text(&json, "invitation", invite->invitation.id);
     invite->step = STEP_REVOKING;
     helper_ask(invite->asked[0].helper, buf_text(&members), PATIENCE_REVOKE, on_taken_back, NULL, &invite->asked[0]);
     buf_free(&members);

@@ -315,7 +315,7 @@ static void write_request(const struct invite *invite, const struct plan *plan, 
     invitation_public(&invite->invitation, &public_line);
     json_text(&json, "op", "invite");
     json_text(&json, "interface", plan->mesh->nodes[hub].interface);
-    json_text(&json, "id", invite->invitation.id);
+    json_text(&json, "invitation", invite->invitation.id);
     json_text(&json, "mesh", invite->invitation.mesh);
     json_text(&json, "name", invite->invitation.name);
     json_bool(&json, "relay", invite->invitation.relay);

@@ -235,7 +235,7 @@ static int addresses_in(const cJSON *object, struct invitation_record *record, s
 int invitation_record_read(const cJSON *object, struct invitation_record *record, struct err *err)
 {
     *record = (struct invitation_record){0};
-    const char *id = json_get_text(object, "id", "");
+    const char *id = json_get_text(object, "invitation", json_get_text(object, "id", "")); /* in a request "id" is the request's */
     if (!invitation_is_id(id))
         return refuse(err, "id", "is no number of an invitation");
     memcpy(record->id, id, sizeof record->id);
