@@ -41,7 +41,8 @@ extern const struct fault_kind fault_kinds[];
 extern const size_t fault_kind_count;
 const struct fault_kind *fault_kind_find(const char *id); /* or NULL */
 
-/* A link: nodes A < B (indices into mesh->nodes). Ages in ns by each node's own clock; -1: never or unknown. */
+/* A link: nodes A < B (indices into mesh->nodes). Ages in ns by each node's own clock; -1: never or unknown. One with PATH_HUB has no rows of its own that carry: no rows and ages, and its
+ * state and directions are those of the links on the way, the worst of them. */
 struct link {
     uint32_t a, b;
     enum link_state state;
@@ -50,7 +51,7 @@ struct link {
     const struct device_peer *a_row, *b_row; /* A's row for B, B's row for A; NULL if there is none or not known; borrowed from observed */
     int64_t a_age, b_age;
     int64_t rtt;               /* ns; -1 unknown */
-    const char *path_reason;   /* why that path, where the ladder says so (observation->paths of either end); borrowed from observed; NULL */
+    const char *path_reason;   /* why that path, where the ladder says so (observation->paths of either end); NULL */
 };
 
 struct fault {
@@ -90,6 +91,7 @@ struct diagnosis {
     size_t fault_count;
     int64_t at;                  /* newest observation's time */
     struct diagnosis_basis *basis; /* what diagnosis_refresh goes by; NULL in one that was not made by diagnose() */
+    struct link_ways *ways;      /* of the links that go by the hub: which links these are; NULL where no node joins by a relay */
     struct known_ways *known;    /* what the next one goes by where counters say nothing; NULL unless made by diagnose_after() */
 };
 

@@ -149,11 +149,15 @@ static void add_nodes(const struct report *report, struct buf *buf)
     free(names);
 }
 
-/* The age of the last handshake as the node has it, or why there is none. */
-static void age_text(const struct report *report, size_t node, int64_t age, const struct device_peer *row, char text[static CLOCK_TEXT_SIZE])
+/* The age of the last handshake as NODE has it, or why there is none. */
+static void age_text(const struct report *report, size_t node, const struct link *link, char text[static CLOCK_TEXT_SIZE])
 {
     bool looked = report->diagnosis->nodes[node].device != NULL;
-    if (age >= 0)
+    int64_t age = node == link->a ? link->a_age : link->b_age;
+    const struct device_peer *row = node == link->a ? link->a_row : link->b_row;
+    if (link->path == PATH_HUB)
+        text[0] = '\0'; /* it is as good as the links on its way, which have handshakes */
+    else if (age >= 0)
         clock_age_text(age, text);
     else
         snprintf(text, CLOCK_TEXT_SIZE, "%s", row ? "never" : looked ? "no row" : "?");
@@ -176,8 +180,8 @@ void text_link_columns(struct columns *columns, const struct terminal *terminal)
 void text_link_row(const struct report *report, const struct link *link, struct columns *columns)
 {
     char a_age[CLOCK_TEXT_SIZE], b_age[CLOCK_TEXT_SIZE];
-    age_text(report, link->a, link->a_age, link->a_row, a_age);
-    age_text(report, link->b, link->b_age, link->b_row, b_age);
+    age_text(report, link->a, link, a_age);
+    age_text(report, link->b, link, b_age);
     const char *cells[] = {report->mesh->nodes[link->a].name, report->mesh->nodes[link->b].name, link_state_text(link->state),
                            direction(report->terminal, link->a_to_b), direction(report->terminal, link->b_to_a), a_age, b_age,
                            link->path == PATH_DIRECT ? "" : link_path_text(link->path)};
@@ -189,6 +193,14 @@ static bool explained_by_node(const struct report *report, const struct link *li
 {
     return link->state != LINK_LIVE && link->state != LINK_IDLE && (report->diagnosis->nodes[link->a].state == NODE_UNREACHABLE ||
                                                                     report->diagnosis->nodes[link->b].state == NODE_UNREACHABLE);
+}
+
+static size_t count_paths(const struct report *report, enum link_path path)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < report->diagnosis->link_count; i++)
+        count += report->diagnosis->links[i].path == path && report_shows_link(report, &report->diagnosis->links[i]);
+    return count;
 }
 
 static void add_links(const struct report *report, struct buf *buf)
@@ -214,10 +226,15 @@ static void add_links(const struct report *report, struct buf *buf)
                 text_link_row(report, link, &columns);
         }
     }
-    if (columns.row_count || explained)
+    size_t by_hub = count_paths(report, PATH_HUB), by_relay = count_paths(report, PATH_RELAY);
+    if (columns.row_count || explained || by_hub || by_relay)
         buf_add_char(buf, '\n');
     if (columns.row_count)
         columns_write(&columns, report->terminal, buf);
+    if (by_hub)
+        buf_add_format(buf, "  %zu link%s routed by the hub, which can read what is sent%s\n", by_hub, by_hub == 1 ? " is" : "s are", report->all ? "" : " (--all lists them)");
+    if (by_relay)
+        buf_add_format(buf, "  %zu link%s forwarded by the relay, which cannot read what is sent%s\n", by_relay, by_relay == 1 ? " is" : "s are", report->all ? "" : " (--all lists them)");
     if (left_out)
         buf_add_format(buf, "  and %zu more links like these (--all lists them)\n", left_out);
     if (explained)

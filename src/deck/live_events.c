@@ -277,6 +277,8 @@ static void compare_row(struct live_events_state *state, struct known_row *known
 static void compare_link(struct live_events_state *state, struct known_link *known, const struct link *link, const struct diagnosis *diagnosis,
                          const struct observed *observed)
 {
+    if (link->path == PATH_HUB)
+        return; /* what happens to it happens to the links on its way, and is told of these */
     compare_carried(state, known, link);
     if (!state->nodes[link->a].renewed && !state->nodes[link->b].renewed)
         return; /* the rows are as they were but for counters */

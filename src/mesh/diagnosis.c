@@ -103,7 +103,7 @@ static void sum_up(struct context *context)
             diagnosis->at = context->views[i].seen->at;
     }
     for (size_t i = 0; i < diagnosis->link_count; i++)
-        if (diagnosis->links[i].state == LINK_LIVE || diagnosis->links[i].state == LINK_LATE) {
+        if (diagnosis->links[i].path != PATH_HUB && (diagnosis->links[i].state == LINK_LIVE || diagnosis->links[i].state == LINK_LATE)) {
             diagnosis->nodes[diagnosis->links[i].a].live++;
             diagnosis->nodes[diagnosis->links[i].b].live++;
         }
@@ -125,6 +125,7 @@ static struct diagnosis *judge(const struct mesh *mesh, const struct observed *n
     diagnosis->nodes = mem_alloc(context.count, sizeof *diagnosis->nodes);
     diagnosis->node_count = context.count;
     links_build(&context);
+    paths_find(&context);
     context_find_nats(&context);
     run(&context, &stage_node);
     links_judge(&context);

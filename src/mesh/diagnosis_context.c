@@ -470,6 +470,7 @@ void context_look(struct context *context)
     for (size_t i = 0; i < context->count; i++)
         fill_view(context, i);
     find_skew(context);
+    paths_look(context);
 }
 
 void context_fill(struct context *context)
@@ -494,5 +495,6 @@ void context_clear(struct context *context)
     free(context->addresses);
     free(context->pairs);
     free(context->pair_at);
+    free(context->joins);
     free(context->findings);
 }

@@ -205,6 +205,8 @@ struct diagnosis *diagnosis_copy(const struct diagnosis *diagnosis)
         fault->consequences = copy_texts(fault->consequences, fault->consequence_count);
     }
     copy->basis = basis_copy(diagnosis->basis, diagnosis);
+    copy->ways = NULL;
+    link_ways_copy(diagnosis->ways, copy);
     copy->known = known_ways_copy(diagnosis->known);
     return copy;
 }
@@ -216,6 +218,7 @@ void diagnosis_free(struct diagnosis *diagnosis)
     for (size_t i = 0; i < diagnosis->fault_count; i++)
         clear_fault(&diagnosis->faults[i]);
     basis_free(diagnosis->basis);
+    link_ways_free(diagnosis->ways);
     known_ways_free(diagnosis->known);
     free(diagnosis->faults);
     free(diagnosis->links);

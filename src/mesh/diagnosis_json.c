@@ -89,6 +89,8 @@ static void add_link(struct json *json, const struct mesh *mesh, const struct li
     json_text(json, "b", mesh->nodes[link->b].name);
     json_text(json, "state", link_state_text(link->state));
     json_text(json, "path", link_path_text(link->path));
+    if (link->path_reason)
+        json_text(json, "path_reason", link->path_reason);
     json_text(json, "a_to_b", direction_state_text(link->a_to_b));
     json_text(json, "b_to_a", direction_state_text(link->b_to_a));
     add_seconds(json, "a_handshake_age", link->a_age, 1);

@@ -42,7 +42,7 @@ static void see_from(const struct context *context, size_t seer, struct sight *s
     const struct node_view *view = &context->views[seer];
     for (size_t r = 0; view->device && r < view->device->peer_count; r++) {
         uint32_t target = view->targets[r];
-        if (target != TARGET_NONE && !(target & TARGET_OLD) && target != seer)
+        if (target != TARGET_NONE && !(target & TARGET_OLD) && target != seer && !paths_is_relay_place(context, &view->device->peers[r].endpoint))
             see(&context->views[target], &view->device->peers[r], handshake_age(view, &view->device->peers[r]), &sights[target]);
     }
 }

@@ -95,6 +95,8 @@ struct pair {
     uint32_t a, b;
     struct end end[2];
     bool wanted;        /* the mesh file wants it */
+    bool may;           /* the ladder may make rows for it (mesh_may_link) */
+    enum link_path path;
     bool troubled;      /* it ought to work now, and does not */
     bool quiet;         /* not live, and nothing says that it should be */
     bool counters;      /* both ends have differences of the same span of time */
@@ -142,6 +144,8 @@ struct context {
     size_t address_count;
     struct pair *pairs;
     size_t pair_count;
+    size_t relay;                    /* mesh_relay, or NONE */
+    bool *joins;                     /* per node: mesh_joins_by_relay; NULL without a relay */
     uint32_t *pair_at;               /* [a * count + b]: index of the pair and 1, or 0 */
     struct finding *findings;
     size_t finding_count, finding_capacity;
@@ -177,6 +181,19 @@ void address_list_add(struct address **list, size_t *count, const struct address
 
 /* diagnosis_nat.c */
 void context_find_nats(struct context *context); /* needs pairs */
+
+/* diagnosis_paths.c: by which way the packets of a pair go. */
+void paths_look(struct context *context);   /* who joins by the relay */
+bool paths_may_link(const struct context *context, size_t a, size_t b);
+bool paths_is_relay_place(const struct context *context, const struct endpoint *endpoint); /* of the opaque relay (relay.h) */
+bool paths_has_joined(const struct context *context, const struct key *key); /* by an invitation, as some node says */
+const struct observed_path *paths_said(const struct context *context, const struct pair *pair); /* what either end says of it; NULL */
+bool paths_is_lent(const struct context *context, size_t holder, const struct prefix *prefix); /* by the hub's row, to a row of the ladder's */
+void paths_find(struct context *context);   /* needs pairs; those that go by the hub have no ends after it */
+void paths_derive(struct context *context); /* needs judged links */
+void link_ways_judge(struct diagnosis *diagnosis); /* those that go by the hub, by the links on their way */
+void link_ways_copy(const struct link_ways *ways, struct diagnosis *copy);
+void link_ways_free(struct link_ways *ways);
 
 /* links.c: pairs and their states. */
 void links_build(struct context *context);

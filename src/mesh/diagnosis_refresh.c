@@ -281,14 +281,18 @@ static bool refresh_link(const struct context *context, size_t index, struct kno
 {
     struct basis_link *noted = &context->diagnosis->basis->links[index];
     struct link *link = &context->diagnosis->links[index];
+    if (link->path == PATH_HUB)
+        return true; /* it follows from others */
     struct pair pair = {.a = link->a, .b = link->b, .end = {{.age = -1}, {.age = -1}}};
     enum link_path path = link->path;
+    const char *path_reason = link->path_reason;
     if (noted->rows[0] != NO_ROW)
         end_count(&context->views[pair.a], &pair.end[0], noted->rows[0]);
     if (noted->rows[1] != NO_ROW)
         end_count(&context->views[pair.b], &pair.end[1], noted->rows[1]);
     pair_judge(context, &pair, link, ways);
     link->path = path;
+    link->path_reason = path_reason;
     uint32_t before = noted->signature, now = sign(context, &pair, link);
     noted->signature = now | (before & ~(uint32_t)JUDGED);
     if (before & BLOCKED_A_TO_B)
@@ -361,6 +365,7 @@ static bool refresh_all(struct context *context)
         fetch_ahead(context, i);
         stand &= refresh_link(context, i, ways);
     }
+    link_ways_judge(context->diagnosis);
     known_ways_free(context->diagnosis->known);
     context->diagnosis->known = ways;
     return stand;

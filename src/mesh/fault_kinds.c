@@ -59,8 +59,8 @@ const struct fault_kind fault_kinds[] = {
         .severity = SEVERITY_WARNING,
         .meaning = "A node has a row for a key that belongs to no node of the mesh file: a node that was taken out and not everywhere, a "
                    "device somebody added by hand, or an intruder. Whoever holds that key is inside the mesh.",
-        .detection = "Rows whose key and addresses are no node's, when the keys of all nodes are known. Addresses of RelayNetwork are not "
-                     "ghosts. Never without a mesh file: rows for nodes that were not named are none of our business.",
+        .detection = "Rows whose key and addresses are no node's, when the keys of all nodes are known. Addresses of RelayNetwork, and "
+                     "nodes that joined by an invitation, are not ghosts. Never without a mesh file: rows for nodes that were not named are none of our business.",
         .remedy = "Remove the row everywhere, or give its node a section in the mesh file.",
         .fixable = true,
         .detected = true,
@@ -300,7 +300,8 @@ const struct fault_kind fault_kinds[] = {
         .severity = SEVERITY_WARNING,
         .meaning = "Two nodes are both behind NAT. Neither can call the other first, so their link never comes up.",
         .detection = "Both are seen by others at addresses that are not their own, nobody has an endpoint for either, neither row leads "
-                     "anywhere else, and the link is not live.",
+                     "anywhere else, and the link is not live. Of a node that joined through a relay it is told only as a note, with the "
+                     "reason, when all ways were tried: its packets go by the hub, and arrive.",
         .remedy = "Forward a port to one of them, or let them talk through a node that both reach.",
         .detected = true,
     },
@@ -506,8 +507,8 @@ const struct fault_kind fault_kinds[] = {
         .meaning = "Rows, keys, AllowedIPs, keepalives, preshared keys, mark or MTU that run differ from the saved file, and a restart "
                    "will change them; or a row runs that the mesh file does not ask for. Differences that have a fault of their own are "
                    "named there only.",
-        .detection = "The saved file is compared with the engine, row by row. Endpoints that were learned, and files with SaveConfig = "
-                     "true, are no drift.",
+        .detection = "The saved file is compared with the engine, row by row. Endpoints that were learned, files with SaveConfig = "
+                     "true, and rows that were made while they run for a node that joined through a relay, are no drift.",
         .remedy = "Save what runs, or apply what is saved.",
         .fixable = true,
         .detected = true,

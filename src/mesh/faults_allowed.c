@@ -90,10 +90,15 @@ static void find_lacking(const struct context *context, const struct pair *pair,
     for (size_t i = 0; end->saved && !allowed_same(end->row, end->saved) && i < end->saved->allowed_count; i++)
         if (!allowed_covers(end->row, &end->saved->allowed[i]))
             prefix_list_add(list, &end->saved->allowed[i]);
-    if (pair->wanted)
+    if (pair->wanted || pair->may)
         lacking_by_file(context, holder, other, end->row, list);
     else if (!context->mesh->from_file)
         lacking_by_addresses(context, holder, other, end->row, list);
+    size_t kept = 0;
+    for (size_t i = 0; i < list->count; i++)
+        if (pair->may || !paths_is_lent(context, holder, &list->items[i]))
+            list->items[kept++] = list->items[i];
+    list->count = kept;
 }
 
 static const struct device_peer *find_thief(const struct node_view *view, const struct device_peer *row, const struct prefix *prefix)
@@ -207,7 +212,7 @@ static void each_lack(struct context *context, bool want_stolen)
         pair->end[i % 2].complete = lacking.count == 0;
         stolen.count = missing.count = 0;
         for (size_t k = 0; k < lacking.count; k++) {
-            const struct device_peer *thief = find_thief(&context->views[holder], pair->end[i % 2].row, &lacking.items[k]);
+            const struct device_peer *thief = pair->may ? NULL : find_thief(&context->views[holder], pair->end[i % 2].row, &lacking.items[k]); /* the hub's row has it by right */
             prefix_list_add(thief ? &stolen : &missing, &lacking.items[k]);
             first = first ? first : thief;
         }

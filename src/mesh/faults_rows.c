@@ -117,7 +117,7 @@ static void detect_missing(struct context *context)
             continue;
         for (int side = 0; side < 2; side++) {
             size_t holder = side ? pair->b : pair->a, other = side ? pair->a : pair->b;
-            bool told = end_of(pair, other)->row && (pair->wanted || !context->mesh->from_file);
+            bool told = end_of(pair, other)->row && (pair->wanted || pair->may || !context->mesh->from_file);
             bool unseen = pair->wanted && !context->views[other].looked;
             if (lacks(context, pair, holder) && (told || unseen))
                 name_missing(context, pair, holder);
@@ -168,7 +168,7 @@ static struct ghost *find_ghosts(const struct context *context, size_t *count)
         const struct node_view *view = &context->views[i];
         for (size_t r = 0; view->device && r < view->device->peer_count; r++) {
             const struct device_peer *row = &view->device->peers[r];
-            if (view->targets[r] != TARGET_NONE || joined_by_relay(context->mesh, row) || is_meant_for_someone(context, i, row))
+            if (view->targets[r] != TARGET_NONE || joined_by_relay(context->mesh, row) || paths_has_joined(context, &row->public_key) || is_meant_for_someone(context, i, row))
                 continue;
             MEM_GROW(ghosts, *count, capacity);
             ghosts[(*count)++] = (struct ghost){.row = row, .holder = i};

@@ -188,10 +188,25 @@ static bool can_judge_pair(const struct context *context, const struct pair *pai
            !context->views[pair->b].stopped;
 }
 
+/* All ways were tried, and the traffic goes by the hub: it works, and the hub can read it. */
+static void name_hub_only(struct context *context, struct pair *pair, const struct observed_path *said)
+{
+    const char *a = context->views[pair->a].name, *b = context->views[pair->b].name, *relay = context->views[context->relay].name;
+    struct fault *fault = fault_new(context, "no-path-nat", pair->a, pair->b);
+    fault->severity = SEVERITY_INFO;
+    fault_summary(fault, "%s and %s reach each other through %s only, which can read what they send", a, b, relay);
+    fault_remedy(fault, "nothing has to be done; to let them meet, forward a UDP port to one of them at its router and write it as its Endpoint");
+    fault_folds(context, "with");
+    fault_evidence(context, fault_index(context), "%s and %s: %s", a, b, said->reason);
+}
+
 static void detect_no_path(struct context *context)
 {
     for (size_t i = 0; i < context->pair_count; i++) {
         struct pair *pair = &context->pairs[i];
+        const struct observed_path *said = pair->path == PATH_HUB && link_is_live(context, pair) ? paths_said(context, pair) : NULL;
+        if (said && said->way == WAY_HUB && said->reason)
+            name_hub_only(context, pair, said);
         if (can_judge_pair(context, pair) && context->views[pair->a].shut && context->views[pair->b].shut && !has_way(context, pair, pair->a) &&
             !has_way(context, pair, pair->b) && !was_up_once(pair))
             name_no_path(context, pair);
@@ -239,7 +254,7 @@ static bool can_judge_endpoint(const struct context *context, const struct pair 
 {
     const struct device_peer *row = pair->end[holder == pair->b].row;
     const struct node_view *peer = &context->views[other_of(pair, holder)];
-    return !link_is_live(context, pair) && row && row->endpoint.address.family && peer->looked && peer->device && pair->cause == NONE &&
+    return !link_is_live(context, pair) && pair->path == PATH_DIRECT && row && row->endpoint.address.family && peer->looked && peer->device && pair->cause == NONE &&
            !context->views[holder].stopped && !peer->stopped;
 }
 

@@ -81,11 +81,30 @@ static bool rows_differ(const struct device_peer *running, const struct device_p
            (running->has_preshared && !same_hash(running, saved)) || endpoint_drifted(running, saved, saved_host);
 }
 
+/* What is saved and does not run is lent to a row of the ladder's. */
+static bool same_but_lent(const struct context *context, size_t node, const struct device_peer *running, const struct device_peer *saved)
+{
+    for (size_t i = 0; i < running->allowed_count; i++)
+        if (!allowed_has(saved, &running->allowed[i]))
+            return false;
+    for (size_t i = 0; i < saved->allowed_count; i++)
+        if (!allowed_has(running, &saved->allowed[i]) && !paths_is_lent(context, node, &saved->allowed[i]))
+            return false;
+    return true;
+}
+
+/* Rows that the ladder makes while it runs; none of them is meant to be saved. */
+static bool is_of_ladder(const struct context *context, size_t node, const struct device_peer *row)
+{
+    uint32_t target = context->joins ? context_find_key(context, &row->public_key) : TARGET_NONE;
+    return target != TARGET_NONE && !(target & TARGET_OLD) && paths_may_link(context, node, target);
+}
+
 static void compare_rows(struct drift *drift, const struct device_peer *running, const struct device_peer *saved, const char *saved_host)
 {
     unsigned named = named_of(drift->context, drift->node, running);
     char *name = name_of_row(drift->context, running);
-    if (!(named & ROW_ALLOWED) && !allowed_same(running, saved)) {
+    if (!(named & ROW_ALLOWED) && !allowed_same(running, saved) && !same_but_lent(drift->context, drift->node, running, saved)) {
         char *now = words_prefixes(running->allowed, running->allowed_count), *then = words_prefixes(saved->allowed, saved->allowed_count);
         add_line(drift, "row for %s: AllowedIPs %s runs, %s is saved", name, *now ? now : "(none)", *then ? then : "(none)");
         free(now);
@@ -107,7 +126,7 @@ static void compare_rows(struct drift *drift, const struct device_peer *running,
 static void report_alone(struct drift *drift, const struct device_peer *row, bool running)
 {
     const struct context *context = drift->context;
-    if ((named_of(context, drift->node, row) & (ROW_MISSING | ROW_KEY)) || (running && is_stranger_named(context, drift->node, row)))
+    if ((named_of(context, drift->node, row) & (ROW_MISSING | ROW_KEY)) || (running && (is_stranger_named(context, drift->node, row) || is_of_ladder(context, drift->node, row))))
         return;
     char *name = name_of_row(context, row);
     add_line(drift, running ? "row for %s runs, and is not saved" : "row for %s is saved, and does not run", name);
@@ -124,7 +143,7 @@ static void compare_with_saved(struct drift *drift)
         int order = r == running->peer_count ? 1 : s == saved->peer_count ? -1 : key_compare(&running->peers[r].public_key, &saved->peers[s].public_key);
         if (order == 0) {
             const char *host = view->config->endpoint_hosts ? view->config->endpoint_hosts[s] : NULL;
-            if (rows_differ(&running->peers[r], &saved->peers[s], host))
+            if (rows_differ(&running->peers[r], &saved->peers[s], host) && !is_of_ladder(drift->context, drift->node, &running->peers[r]))
                 compare_rows(drift, &running->peers[r], &saved->peers[s], host);
             r++;
             s++;
@@ -159,7 +178,7 @@ static void compare_with_file(struct drift *drift)
     for (size_t r = 0; r < view->device->peer_count; r++) {
         uint32_t target = view->targets[r];
         bool of_node = target != TARGET_NONE && !(target & TARGET_OLD) && target != drift->node;
-        if (!of_node || mesh_wants_link(context->mesh, drift->node, target))
+        if (!of_node || mesh_wants_link(context->mesh, drift->node, target) || paths_may_link(context, drift->node, target))
             continue;
         struct pair *pair = pair_of(context, target, drift->node);
         if (!pair || pair->cause != NONE)

@@ -113,7 +113,7 @@ static void mark_all(struct context *context)
             if (view->saved_targets[r] != TARGET_NONE)
                 mark(context, i, view->saved_targets[r] & ~TARGET_OLD);
         for (size_t k = i + 1; k < context->count; k++)
-            if (mesh_wants_link(context->mesh, i, k))
+            if (mesh_wants_link(context->mesh, i, k) || (context->joins && (context->joins[i] || context->joins[k])))
                 mark(context, i, k);
     }
 }
@@ -429,6 +429,13 @@ void pair_judge(const struct context *context, struct pair *pair, struct link *l
 
 void links_judge(struct context *context)
 {
-    for (size_t i = 0; i < context->pair_count; i++)
-        pair_judge(context, &context->pairs[i], link_of(context, &context->pairs[i]), context->diagnosis->known);
+    for (size_t i = 0; i < context->pair_count; i++) {
+        struct pair *pair = &context->pairs[i];
+        if (pair->path == PATH_HUB)
+            *link_of(context, pair) = (struct link){.a = pair->a, .b = pair->b, .state = LINK_UNKNOWN, .a_to_b = DIRECTION_UNKNOWN, .b_to_a = DIRECTION_UNKNOWN,
+                                                    .a_age = -1, .b_age = -1, .rtt = -1};
+        else
+            pair_judge(context, pair, link_of(context, pair), context->diagnosis->known);
+    }
+    paths_derive(context);
 }
