@@ -1,0 +1,537 @@
+/* The helper's operations "invite", "invitations" and "revoke" on the hub (wgdeck/invitation.h). What an invite has done is undone when a later step of it fails. */
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "boot.h"
+#include "boot_parts.h"
+#include "invite_parts.h"
+#include "login.h"
+#include "wgdeck/clock.h"
+#include "wgdeck/file.h"
+#include "wgdeck/mem.h"
+#include "wgdeck/text.h"
+
+enum { OPEN_MOST = 256, GROUPS_MOST = 256, DAYS_MOST = 31 };
+static const double sudo_patience = 10, join_patience = 15;
+
+static int64_t now_seconds(void)
+{
+    return clock_wall() / CLOCK_SECOND;
+}
+
+static void add_lines(struct json *json, const char *key, const struct buf *lines)
+{
+    json_list(json, key);
+    for (const char *at = buf_text(lines); *at;) {
+        size_t length = strcspn(at, "\n");
+        json_text_part(json, NULL, at, length);
+        at += length + (at[length] == '\n');
+    }
+    json_list_end(json);
+}
+
+/* --- one invite and what it has done so far */
+
+struct inviting {
+    struct invite_entry entry;
+    struct account account;
+    struct device device;
+    char *program, *connection;
+    char *host_keys[INVITATION_HOST_KEYS];
+    size_t host_key_count;
+    unsigned port;
+    struct buf warnings;
+    const char *code;
+    bool with_sudo, recorded, installed, made_folder;
+};
+
+static void inviting_free(struct inviting *inviting)
+{
+    invite_entry_free(&inviting->entry);
+    account_free(&inviting->account);
+    device_free(&inviting->device);
+    free(inviting->program);
+    free(inviting->connection);
+    for (size_t i = 0; i < inviting->host_key_count; i++)
+        free(inviting->host_keys[i]);
+    buf_free(&inviting->warnings);
+}
+
+static int fail(struct inviting *inviting, const char *code)
+{
+    inviting->code = code;
+    return -1;
+}
+
+/* --- may it be? */
+
+/* The request's number is "id", too: the invitation's is "invitation", or the "id" that is a text. */
+static const char *id_of(const cJSON *request)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, request)
+        if (cJSON_IsString(item) && (!strcmp(item->string, "invitation") || !strcmp(item->string, "id")) && invite_id_is_valid(item->valuestring))
+            return item->valuestring;
+    return NULL;
+}
+
+static int read_record(const cJSON *request, struct invitation_record *record, struct err *err)
+{
+    const char *id = id_of(request);
+    cJSON *object = cJSON_Duplicate(request, true);
+    if (!object)
+        return err_set(err, "the request cannot be read");
+    while (cJSON_HasObjectItem(object, "id"))
+        cJSON_DeleteItemFromObjectCaseSensitive(object, "id");
+    if (id)
+        cJSON_AddStringToObject(object, "id", id);
+    int result = invitation_record_read(object, record, err);
+    cJSON_Delete(object);
+    return result;
+}
+
+static int read_request(struct inviting *inviting, const cJSON *request, struct err *err)
+{
+    struct invitation_record *record = &inviting->entry.record;
+    char now[CLOCK_TEXT_SIZE];
+    int64_t today = now_seconds();
+    if (read_record(request, record, err))
+        return fail(inviting, "refused");
+    record->state = INVITATION_OPEN;
+    record->made = today;
+    record->has_key = false;
+    record->at = 0;
+    free(record->from);
+    free(record->hostname);
+    record->from = record->hostname = NULL;
+    clock_text(clock_wall(), now);
+    if (record->expires > today && record->expires - today <= DAYS_MOST * INT64_C(86400))
+        return 0;
+    err_set(err, record->expires <= today ? "the invitation would be over already: it is %s here (are the clocks right?)" : "the invitation would hold for more than 31 days: it is %s here (are the clocks right?)",
+            now);
+    return fail(inviting, "refused");
+}
+
+static bool share_address(const struct invitation_record *one, const struct invitation_record *other)
+{
+    for (size_t i = 0; i < one->address_count; i++)
+        for (size_t k = 0; k < other->address_count; k++)
+            if (!prefix_compare(&one->addresses[i], &other->addresses[k]))
+                return true;
+    return false;
+}
+
+static bool holds(const struct invite_entry *entry, const struct device *device)
+{
+    if (entry->record.state == INVITATION_USED)
+        return device_find_peer(device, &entry->record.key) != NULL;
+    return entry->record.state == INVITATION_OPEN || entry->record.state == INVITATION_JOINING;
+}
+
+static int check_others(struct inviting *inviting, const struct invite_list *list, struct err *err)
+{
+    const struct invitation_record *record = &inviting->entry.record;
+    size_t count = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        const struct invitation_record *other = &list->entries[i].record;
+        if (!holds(&list->entries[i], &inviting->device))
+            continue;
+        bool used = other->state == INVITATION_USED, same_name = !strcmp(other->name, record->name);
+        if (!strcmp(other->id, record->id))
+            return err_set(err, "there is an invitation of this number already");
+        if (same_name || share_address(record, other))
+            return err_set(err, used ? "%s has joined already%s" : "%s is invited already%s (wgdeck invite list; wgdeck invite revoke)", other->name, same_name ? "" : ", with the same address");
+        count += !used;
+    }
+    return count >= OPEN_MOST ? err_set(err, "%d invitations are open: revoke some first", OPEN_MOST) : 0;
+}
+
+/* An address that a row has for itself is somebody's. */
+static int check_rows(const struct inviting *inviting, struct err *err)
+{
+    const struct invitation_record *record = &inviting->entry.record;
+    for (size_t i = 0; i < inviting->device.peer_count; i++)
+        for (size_t k = 0; k < inviting->device.peers[i].allowed_count; k++)
+            for (size_t a = 0; a < record->address_count; a++)
+                if (!prefix_compare(&inviting->device.peers[i].allowed[k], &record->addresses[a])) {
+                    char address[PREFIX_TEXT_SIZE], key[KEY_TEXT_SIZE];
+                    prefix_text(&record->addresses[a], address);
+                    key_text(&inviting->device.peers[i].public_key, key);
+                    return err_set(err, "%s has a row with %s already (key %.8s…)", record->interface, address, key);
+                }
+    return 0;
+}
+
+static int check_taken(struct inviting *inviting, struct err *err)
+{
+    struct invite_list list;
+    invite_list_read(inviting->entry.record.interface, &list, NULL);
+    int result = check_others(inviting, &list, err) || check_rows(inviting, err) ? fail(inviting, "taken") : 0;
+    invite_list_free(&list);
+    return result;
+}
+
+/* --- which account, which file */
+
+/* Names of its groups, NULL at the end; NAMES and what is in it with free. */
+static char **groups_of(const struct account *account)
+{
+    gid_t ids[GROUPS_MOST];
+    int count = GROUPS_MOST;
+    char **names = mem_alloc(GROUPS_MOST + 1, sizeof *names), room[16384];
+    size_t length = 0;
+    if (getgrouplist(account->name, account->gid, ids, &count) < 0)
+        count = GROUPS_MOST;
+    for (int i = 0; i < count; i++) {
+        struct group row, *found = NULL;
+        if (!getgrgid_r(ids[i], &row, room, sizeof room, &found) && found)
+            names[length++] = mem_text(row.gr_name);
+    }
+    return names;
+}
+
+static void take_port(struct inviting *inviting, const struct sshd_says *says)
+{
+    unsigned long long number = 22;
+    const char *port = inviting->connection ? strrchr(inviting->connection, ' ') : NULL, *said = sshd_value(says, "port", 0);
+    if ((!port || text_to_number(port + 1, 65535, &number)) && (!said || text_to_number(said, 65535, &number)))
+        number = 22;
+    inviting->port = (unsigned)number;
+}
+
+/* Everything that can be told without touching anything. */
+static int try_account(struct inviting *inviting, const char *name, struct err *err)
+{
+    struct sshd_says says = {0};
+    if (account_find(name, &inviting->account))
+        return err_set(err, "no account %s is in the password file here", name);
+    char **groups = groups_of(&inviting->account);
+    int result = sshd_ask(name, inviting->connection, &says, err);
+    if (!result)
+        result = sshd_accepts(&says, &inviting->account, (const char *const *)groups, &inviting->warnings, err);
+    if (!result && !(inviting->entry.file = sshd_choose_file(&says, &inviting->account, err)))
+        result = -1;
+    if (!result && !(inviting->host_key_count = sshd_host_keys(&says, inviting->host_keys, err)))
+        result = -1;
+    take_port(inviting, &says);
+    login_words_free(groups);
+    sshd_free(&says);
+    if (result)
+        return -1;
+    inviting->entry.user = mem_text(name);
+    inviting->with_sudo = inviting->account.uid != 0;
+    return 0;
+}
+
+static void forget_account(struct inviting *inviting)
+{
+    account_free(&inviting->account);
+    for (size_t i = 0; i < inviting->host_key_count; i++)
+        free(inviting->host_keys[i]);
+    inviting->host_key_count = 0;
+    free(inviting->entry.file);
+    free(inviting->entry.user);
+    inviting->entry.file = inviting->entry.user = NULL;
+    inviting->with_sudo = false;
+    buf_clear(&inviting->warnings);
+}
+
+/* --- doing it */
+
+static char *command_of(const struct inviting *inviting)
+{
+    return mem_format("%s%s node --join %s", inviting->with_sudo ? "sudo -n " : "", BOOT_PROGRAM, inviting->entry.record.id);
+}
+
+/* The very command, which ends at once since nothing is said to it: may this account run it as root, without being asked for a password? */
+static int try_sudo(const struct inviting *inviting, struct err *err)
+{
+    static const char *const places[] = {"/usr/bin/sudo", "/usr/local/bin/sudo", "/bin/sudo"};
+    struct buf said = BUF_EMPTY;
+    const char *sudo = NULL;
+    for (size_t i = 0; i < COUNT_OF(places) && !sudo; i++)
+        if (access(places[i], X_OK) == 0)
+            sudo = places[i];
+    const char *const words[] = {sudo, "-n", BOOT_PROGRAM, "node", "--join", inviting->entry.record.id, NULL};
+    int status = sudo ? invite_run(words, &inviting->account, sudo_patience, NULL, &said, err) : err_set(err, "no sudo is here");
+    if (status > 0)
+        err_set(err, "sudo does not let %s run %s without a password: %.*s", inviting->account.name, BOOT_PROGRAM, (int)strcspn(buf_text(&said), "\r\n"), buf_text(&said));
+    buf_free(&said);
+    return status ? -1 : 0;
+}
+
+/* As sshd reads it: local time, whatever this login's TZ is. */
+static void local_text(int64_t seconds, char text[static 16])
+{
+    time_t time = (time_t)seconds;
+    struct tm parts;
+    char *zone = mem_text(getenv("TZ"));
+    unsetenv("TZ");
+    tzset();
+    if (!localtime_r(&time, &parts) || !strftime(text, 16, "%Y%m%d%H%M%S", &parts))
+        text[0] = '\0';
+    if (zone)
+        setenv("TZ", zone, 1);
+    tzset();
+    free(zone);
+}
+
+static int add_line(struct inviting *inviting, struct err *err)
+{
+    struct buf line = BUF_EMPTY;
+    char expires[16], *command = command_of(inviting);
+    const struct invitation_record *record = &inviting->entry.record;
+    local_text(record->expires, expires);
+    int result = invitation_line(record->id, record->name, record->public_line, expires, command, &line, err);
+    if (!result)
+        result = invite_line_set(&inviting->account, inviting->entry.file, record->id, buf_text(&line), &inviting->made_folder, err);
+    buf_free(&line);
+    free(command);
+    return result;
+}
+
+static int install(struct inviting *inviting, struct err *err)
+{
+    char *place = mem_format("%s" BOOT_PROGRAM, change_root);
+    bool was_there = access(place, F_OK) == 0;
+    free(place);
+    free(inviting->program);
+    if (boot_install(change_root, &inviting->program, err))
+        return -1;
+    inviting->installed = inviting->installed || !was_there;
+    return 0;
+}
+
+static void undo(struct inviting *inviting)
+{
+    if (inviting->recorded)
+        (void)invite_remove(&inviting->entry, NULL);
+    if (inviting->installed && unlink(inviting->program) == 0) {
+        char *slash = strrchr(inviting->program, '/');
+        *slash = '\0';
+        rmdir(inviting->program); /* when nothing else is in it */
+    }
+}
+
+static int invite_as(struct inviting *inviting, const char *user, struct err *err)
+{
+    struct err why;
+    if (try_account(inviting, user, &why))
+        return err_set(err, "%s", why.text);
+    if (invite_write(&inviting->entry, err))
+        return -1;
+    inviting->recorded = true;
+    if (install(inviting, err) || (inviting->with_sudo && try_sudo(inviting, err)))
+        return -1;
+    return add_line(inviting, err);
+}
+
+/* Root's own login; else the account that became root, then root. All that was in the way is said. */
+static int invite_as_any(struct inviting *inviting, struct err *err)
+{
+    const char *by_sudo = getenv("SUDO_USER");
+    const char *users[2] = {by_sudo && *by_sudo && strcmp(by_sudo, "root") != 0 ? by_sudo : "root", NULL};
+    struct buf why = BUF_EMPTY;
+    struct err each;
+    if (strcmp(users[0], "root") != 0)
+        users[1] = "root";
+    int result = -1;
+    for (size_t i = 0; i < COUNT_OF(users) && users[i] && result; i++) {
+        result = invite_as(inviting, users[i], &each);
+        if (!result)
+            break;
+        buf_add_format(&why, "%s%s", why.length ? "; and as root: " : "", each.text);
+        forget_account(inviting);
+    }
+    if (result) {
+        undo(inviting);
+        err_set(err, "%s", buf_text(&why));
+        inviting->code = "refused";
+    }
+    buf_free(&why);
+    return result;
+}
+
+static int invite_locked(struct inviting *inviting, struct err *err)
+{
+    const char *interface = inviting->entry.record.interface;
+    if (invite_device(interface, &inviting->device, err))
+        return fail(inviting, "refused");
+    invite_sweep(interface, &inviting->device, &inviting->warnings);
+    if (check_taken(inviting, err))
+        return -1;
+    inviting->connection = login_connection();
+    return invite_as_any(inviting, err);
+}
+
+static void answer_invite(struct server *server, const cJSON *request, const struct inviting *inviting)
+{
+    struct json json = server_answer(server, server_request(request));
+    json_text(&json, "user", inviting->entry.user);
+    json_unsigned(&json, "port", inviting->port);
+    json_list(&json, "host_keys");
+    for (size_t i = 0; i < inviting->host_key_count; i++)
+        json_text(&json, NULL, inviting->host_keys[i]);
+    json_list_end(&json);
+    json_text(&json, "file", inviting->entry.file);
+    add_lines(&json, "warnings", &inviting->warnings);
+    server_send(server, &json);
+}
+
+/* The interface of the request, when it can be one and we are root; else the request is refused and NULL. */
+static const char *interface_of(struct server *server, const cJSON *request)
+{
+    const char *interface = json_get_text(request, "interface", "");
+    if (!device_name_is_valid(interface))
+        server_refuse(server, server_request(request), "refused", "interface is not the name of one", SIZE_MAX);
+    else if (geteuid() != 0 && !*change_root)
+        server_refuse(server, server_request(request), "refused", "invitations need root (log in as root, or allow sudo)", SIZE_MAX);
+    else
+        return interface;
+    return NULL;
+}
+
+static void invite(struct server *server, const cJSON *request)
+{
+    struct inviting inviting = {.code = "failed"};
+    struct err err;
+    const char *interface = interface_of(server, request);
+    if (!interface)
+        return;
+    int result = read_request(&inviting, request, &err), lock = -1;
+    if (!result && (lock = invite_lock(interface, &err)) < 0)
+        result = fail(&inviting, "busy");
+    if (!result)
+        result = invite_locked(&inviting, &err);
+    change_turn_end(lock);
+    if (result)
+        server_refuse(server, server_request(request), inviting.code, err.text, SIZE_MAX);
+    else
+        answer_invite(server, request, &inviting);
+    inviting_free(&inviting);
+}
+
+/* --- the list */
+
+static void sweep_now(const char *interface, struct buf *warnings)
+{
+    struct device device = {0};
+    bool known = !invite_device(interface, &device, NULL);
+    invite_sweep(interface, known ? &device : NULL, warnings);
+    device_free(&device);
+}
+
+static void invitations(struct server *server, const cJSON *request)
+{
+    struct buf warnings = BUF_EMPTY;
+    struct invite_list list;
+    struct err err;
+    int64_t now = now_seconds();
+    const char *interface = interface_of(server, request);
+    if (!interface)
+        return;
+    int lock = invite_lock(interface, &err);
+    if (lock >= 0)
+        sweep_now(interface, &warnings);
+    invite_list_read(interface, &list, &warnings); /* also while somebody is at work on them */
+    change_turn_end(lock);
+    struct json json = server_answer(server, server_request(request));
+    json_list(&json, "invitations");
+    for (size_t i = 0; i < list.count; i++) {
+        struct invitation_record *record = &list.entries[i].record;
+        if (record->state == INVITATION_OPEN && invite_is_joining(record->id))
+            record->state = INVITATION_JOINING;
+        invitation_record_show(record, now, &json);
+    }
+    json_list_end(&json);
+    add_lines(&json, "warnings", &warnings);
+    server_send(server, &json);
+    invite_list_free(&list);
+    buf_free(&warnings);
+}
+
+/* --- revoke */
+
+/* Is PROCESS the one that joins by ID? Its arguments say so; it is root's. */
+static bool joins_by(pid_t process, const char *id)
+{
+    char *path = mem_format("/proc/%ld/cmdline", (long)process);
+    struct buf line = BUF_EMPTY;
+    bool is = !file_read(path, 1 << 16, &line, NULL) && memmem(buf_text(&line), line.length, "--join", 7) && memmem(buf_text(&line), line.length, id, strlen(id));
+    buf_free(&line);
+    free(path);
+    return is;
+}
+
+/* A join that is under way puts back what it has done, and ends. True: nobody joins by it any more. */
+static bool end_join(const char *id)
+{
+    pid_t process = 0;
+    int descriptor = invite_join_lock(id, 0, &process);
+    if (descriptor < 0 && process > 1 && joins_by(process, id))
+        kill(process, SIGTERM);
+    if (descriptor < 0)
+        descriptor = invite_join_lock(id, join_patience, NULL);
+    change_turn_end(descriptor);
+    return descriptor >= 0;
+}
+
+/* 0 with the state that it was in; the record is written. */
+static int revoke_locked(struct invite_entry *entry, enum invitation_state *was, struct err *err)
+{
+    struct device device = {0};
+    bool known = !invite_device(entry->record.interface, &device, NULL);
+    if (!invite_is_joining(entry->record.id))
+        (void)invite_settle(entry, known ? &device : NULL);
+    device_free(&device);
+    *was = entry->record.state;
+    if ((*was == INVITATION_OPEN || *was == INVITATION_JOINING) && now_seconds() >= entry->record.expires)
+        *was = INVITATION_EXPIRED;
+    if (*was == INVITATION_JOINING)
+        *was = INVITATION_OPEN;
+    if (entry->record.state != INVITATION_USED) {
+        entry->record.state = INVITATION_REVOKED;
+        if (invite_write(entry, err))
+            return -1;
+    }
+    return invite_burn(entry, err);
+}
+
+static void take_back(struct server *server, const cJSON *request)
+{
+    struct invite_entry entry = {0};
+    enum invitation_state was = INVITATION_OPEN;
+    struct err err;
+    uint64_t number = server_request(request);
+    const char *interface = interface_of(server, request), *id = id_of(request);
+    if (!interface)
+        return;
+    if (!id) {
+        server_refuse(server, number, "refused", "invitation is not 16 hexadecimal digits", SIZE_MAX);
+        return;
+    }
+    int lock = invite_lock(interface, &err), result = lock < 0 ? -1 : invite_read(interface, id, &entry, &err);
+    if (result == 1)
+        err_set(&err, "there is no such invitation (it may have been forgotten: wgdeck invite list)");
+    else if (!result && revoke_locked(&entry, &was, &err))
+        result = -1;
+    change_turn_end(lock);
+    if (!result && was != INVITATION_USED && !end_join(id))
+        result = err_set(&err, "it is revoked, but a join by it is under way and does not end: look again in a minute (wgdeck invite list)");
+    if (result) {
+        server_refuse(server, number, result == 1 ? "refused" : "failed", err.text, SIZE_MAX);
+    } else {
+        struct json json = server_answer(server, number);
+        json_text(&json, "was", invitation_states[was]);
+        server_send(server, &json);
+    }
+    invite_entry_free(&entry);
+}
+
+const struct server_operation serve_invite_operations[] = {{"invite", invite}, {"invitations", invitations}, {"revoke", take_back}, {0}};
