@@ -232,6 +232,8 @@ enum join_result join_run(const struct join_options *options, struct join_outcom
     *outcome = (struct join_outcome){0};
     if (geteuid() != 0 && !*change_root)
         return err_set(err, "joining needs root: sudo wgdeck join ..."), JOIN_FAILED;
+    if (options->interface && join_interface_check(options->interface, err))
+        return JOIN_FAILED;
     int alone = join_be_alone(err);
     if (alone < 0)
         return JOIN_FAILED;

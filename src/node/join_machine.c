@@ -110,10 +110,15 @@ static int check_interface(const struct join_machine *machine, const char *inter
     return result;
 }
 
+int join_interface_check(const char *interface, struct err *err)
+{
+    if (device_name_is_valid(interface) && boot_name_is_plain(interface))
+        return 0;
+    return err_set(err, "\"%s\" cannot be the name of the interface: at most 15 letters, digits and _=+.-", interface);
+}
+
 int join_machine_check(const struct join_machine *machine, const char *interface, uint16_t port, enum engine_choice engine, bool ours, struct err *err)
 {
-    if (!device_name_is_valid(interface) || !boot_name_is_plain(interface))
-        return err_set(err, "\"%s\" cannot be the name of the interface: at most 15 letters, digits and _=+.-", interface);
     if (check_engine(machine, engine, err))
         return -1;
     if (ours)

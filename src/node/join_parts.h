@@ -12,6 +12,8 @@ enum { JOIN_PORT = 51820 };
 
 /* --- join_talk.c: requests and answers over a channel */
 
+extern double join_haste; /* 1; tests divide all waiting by it */
+
 struct join_talk {
     struct join_channel channel;
     const char *who;                          /* "the hub", "this machine" */
@@ -36,6 +38,7 @@ struct join_machine {
 };
 int join_machine_look(struct join_machine *machine, const struct observation *given, struct err *err);
 void join_machine_free(struct join_machine *machine);
+int join_interface_check(const char *interface, struct err *err); /* may it have this name? */
 /* Could IF, PORT and ENGINE be had here? Nothing is touched. OURS: an earlier join has made the interface. */
 int join_machine_check(const struct join_machine *machine, const char *interface, uint16_t port, enum engine_choice engine, bool ours, struct err *err);
 /* "192.0.2.5:51820" each, the likeliest first, into a JSON list. */

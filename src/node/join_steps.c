@@ -163,7 +163,7 @@ static cJSON *ask_hub(struct join *join, int64_t *asked, struct err *err)
 {
     struct buf text = BUF_EMPTY;
     struct json json = json_begin(&text);
-    int64_t until = clock_steady() + LOCKED_PATIENCE * CLOCK_SECOND;
+    int64_t until = clock_steady() + (int64_t)(LOCKED_PATIENCE / join_haste * (double)CLOCK_SECOND);
     bool said = false;
     cJSON *answer = NULL;
     add_request(join, &json);
@@ -177,7 +177,7 @@ static cJSON *ask_hub(struct join *join, int64_t *asked, struct err *err)
             join_say(join, false, busy ? "the last try with this invitation has not ended at the hub yet: waiting (at most %d s; ^C ends it)"
                                        : "the hub is being changed by somebody else just now: waiting (at most %d s; ^C ends it)", LOCKED_PATIENCE);
         said = true;
-        nanosleep(&(struct timespec){.tv_nsec = 500 * CLOCK_MILLISECOND}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = (long)(500 / join_haste * (double)CLOCK_MILLISECOND)}, NULL);
     }
     buf_free(&text);
     return answer;
@@ -270,7 +270,7 @@ int join_step_ask(struct join *join, struct err *err)
     cJSON_Delete(answer);
     if (result)
         return -1;
-    join->guard_until = clock_steady() + (int64_t)((join->answer.within + 5) * (double)CLOCK_SECOND);
+    join->guard_until = clock_steady() + (int64_t)((join->answer.within + 5) / join_haste * (double)CLOCK_SECOND);
     if (!join->options->interface && !join->resumed && strcmp(join->answer.interface, join->interface) != 0)
         return JOIN_STEP_OTHER;
     compare_clocks(join, asked);

@@ -10,6 +10,7 @@
 
 enum { LINES_MOST = 10000, SAID_MOST = 300 };
 static const double look_every = 0.1; /* seconds: whether a signal has come */
+double join_haste = 1;
 
 bool join_is_stopped(const volatile sig_atomic_t *stop)
 {
@@ -94,7 +95,7 @@ static cJSON *answer_of(struct join_talk *talk, int64_t until, struct buf *line,
 cJSON *join_ask(struct join_talk *talk, const char *members, double seconds, struct err *err)
 {
     struct buf line = BUF_EMPTY;
-    int64_t until = clock_steady() + (int64_t)(seconds * (double)CLOCK_SECOND);
+    int64_t until = clock_steady() + (int64_t)(seconds / join_haste * (double)CLOCK_SECOND);
     talk->code[0] = '\0';
     if (!talk->open || talk->lost) {
         err_set(err, "%s is not connected any more", talk->who);
