@@ -73,7 +73,8 @@ static void took_lock(struct change_actor *actor, const cJSON *answer)
     actor->begun = true;
     if (recovered && *recovered)
         change_say(change, actor->index, "%s", recovered);
-    change->recovered |= (recovered && *recovered) || node->unfinished; /* of the latter: somebody else was quicker */
+    bool again = (recovered && *recovered) || node->unfinished; /* all are looked at and planned anew. Of the latter: somebody else was quicker */
+    change->recovered |= again;
     if (strlen(box) >= BOX_TEXT_MOST) {
         change_node_failed(change, actor->index, "its answer cannot be used: the box is no key");
         return;
@@ -85,7 +86,7 @@ static void took_lock(struct change_actor *actor, const cJSON *answer)
         change_node_failed(change, actor->index, "it has no key, and could not make one");
         return;
     }
-    if (node->has_key && !node->make_key && has_key && key_compare(&node->public_key, &shown)) {
+    if (!again && node->has_key && !node->make_key && has_key && key_compare(&node->public_key, &shown)) {
         change_node_failed(change, actor->index, "its key has changed since it was looked at: try again");
         return;
     }

@@ -86,16 +86,23 @@ class Case:
         host = self.lab.host(self.victim)
         host.run(["nft", "-f", "-"], input="table inet cut {\n chain in {\n type filter hook input priority -10;\n tcp dport 22 drop\n }\n}\n")
 
-    def kill_helper(self):
+    def kill_those(self, wanted):
+        killed = 0
         for pid, argv in self.lab.host(self.victim).processes():
-            if argv[-1:] == ["node"]:
-                os.kill(pid, signal.SIGKILL)
+            if wanted(argv):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
+                except ProcessLookupError:
+                    pass                      # one of an earlier step, that was just ending
+        assert killed, "there was nothing to kill"
+
+    def kill_helper(self):
+        self.kill_those(lambda argv: argv[-1:] == ["node"])
 
     def kill_all_of_ours(self):
         """The helper and its guard: only the next contact can put it back."""
-        for pid, argv in self.lab.host(self.victim).processes():
-            if "wgdeck" in argv[0] and "engine" not in argv:
-                os.kill(pid, signal.SIGKILL)
+        self.kill_those(lambda argv: "wgdeck" in argv[0] and "engine" not in argv)
 
     def power_cut(self):
         self.lab.power_cut(self.victim)
