@@ -277,32 +277,34 @@ static void on_made(void *context, struct invite *invite)
 
 /* --- the list */
 
-static bool is_over(const struct invite_row *row)
+static bool is_open(const struct invite_row *row)
 {
-    return row->state == INVITATION_EXPIRED || row->state == INVITATION_REVOKED;
+    return row->state == INVITATION_OPEN || row->state == INVITATION_JOINING;
 }
 
 static enum mark mark_of(const struct invite_row *row)
 {
-    return row->state == INVITATION_USED ? MARK_GOOD : is_over(row) ? MARK_UNKNOWN : MARK_NONE;
+    return row->state == INVITATION_USED ? MARK_GOOD : is_open(row) ? MARK_NONE : MARK_UNKNOWN;
 }
 
 static void when_text(const struct invite_row *row, int64_t now, char text[static 64])
 {
     char age[CLOCK_TEXT_SIZE];
-    bool used = row->state == INVITATION_USED, past = used || is_over(row);
-    int64_t at = used && row->at ? row->at : row->expires;
-    if (past)
+    int64_t at = row->state == INVITATION_EXPIRED ? row->expires : row->at;
+    *text = '\0';
+    if (is_open(row)) {
+        clock_age_text((row->expires - now) * CLOCK_SECOND, age);
+        snprintf(text, 64, "%s left", age);
+    } else if (at) { /* of a revoked one nobody says when */
         clock_ago_text((now - at) * CLOCK_SECOND, age);
-    else
-        clock_age_text((at - now) * CLOCK_SECOND, age);
-    snprintf(text, 64, past ? "%s" : "%s left", age);
+        snprintf(text, 64, "%s", age);
+    }
 }
 
 static void list_text(const struct inviting *inviting, struct buf *text)
 {
     struct terminal terminal = terminal_of(STDOUT_FILENO, &inviting->options.globals);
-    struct columns columns = {.count = 9, .titles = {"", "NODE", "STATE", "WHEN", "ADDRESS", "HUB", "BY", "FROM", "NUMBER"}};
+    struct columns columns = {.count = 8, .titles = {"NODE", "STATE", "WHEN", "ADDRESS", "HUB", "BY", "FROM", "NUMBER"}};
     int64_t now = clock_wall() / CLOCK_SECOND;
     size_t count;
     const struct invite_row *rows = invite_rows(inviting->invite, &count);
@@ -314,7 +316,7 @@ static void list_text(const struct inviting *inviting, struct buf *text)
         add_addresses(&addresses, row->addresses, row->address_count);
         if (row->from)
             buf_add_format(&from, row->hostname ? "%s (%s)" : "%s", row->from, row->hostname);
-        const char *const cells[] = {mark_glyph(&terminal, mark_of(row)), row->name, invitation_states[row->state], when, buf_text(&addresses), invite_mesh(inviting->invite)->nodes[row->hub].name,
+        const char *const cells[] = {row->name, invitation_states[row->state], when, buf_text(&addresses), invite_mesh(inviting->invite)->nodes[row->hub].name,
                                      row->by, buf_text(&from), row->id};
         columns_row(&columns, mark_of(row), cells);
         buf_free(&addresses);
@@ -372,7 +374,7 @@ static void said_json(const struct inviting *inviting, struct buf *text)
     bool good = invite_result(inviting->invite) == INVITE_DONE;
     json_object(&json, NULL);
     json_number(&json, "schema", 1);
-    json_text(&json, "name", inviting->wanted.name);
+    json_text(&json, "name", inviting->wanted.task == INVITE_LIST ? NULL : inviting->wanted.name);
     json_bool(&json, "ok", good);
     list_lines(&json, "said", invite_said(inviting->invite));
     list_lines(&json, "warnings", inviting->made ? "" : invite_warnings(inviting->invite));

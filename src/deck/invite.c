@@ -141,7 +141,7 @@ static void on_list(void *context, const cJSON *answer, const char *why, const c
     if (asked->failed && answer)
         invite_warn(invite, "%s", err.text);
     else if (asked->failed)
-        invite_warn(invite, "%s was not asked: %s", invite->mesh->nodes[asked->node].name, why);
+        invite_warn(invite, "%s could not be asked: %s", invite->mesh->nodes[asked->node].name, why);
     if (--invite->waiting == 0)
         invite_soon(invite, 0.);
 }
