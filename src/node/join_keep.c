@@ -156,11 +156,9 @@ int join_step_keep(struct join *join, struct err *err)
         kept(join);
         return 0;
     }
-    static const char *const unknown[] = {"lost", "late", "stopped", "garbled"};
-    for (size_t i = 0; i < COUNT_OF(unknown); i++)
-        if (!strcmp(join->hub.code, unknown[i])) {
-            join->let_in = false;
-            return find_out(join, err);
-        }
+    if (join_is_own_code(join->hub.code)) {
+        join->let_in = false; /* it may be too late to give up */
+        return find_out(join, err);
+    }
     return err_prefix(err, "the hub does not keep this machine");
 }

@@ -150,6 +150,14 @@ static bool leads_out(const struct observation *seen, const char *link)
     return false;
 }
 
+static bool is_tunnel(const struct observation *seen, const struct observed_link *link)
+{
+    for (size_t i = 0; i < seen->device_count; i++)
+        if (!strcmp(seen->devices[i].name, link->name))
+            return true;
+    return !strcmp(link->kind, "wireguard");
+}
+
 void join_machine_candidates(const struct join_machine *machine, const char *interface, uint16_t port, struct json *json)
 {
     const struct observation *seen = machine->seen;
@@ -157,7 +165,7 @@ void join_machine_candidates(const struct join_machine *machine, const char *int
     for (int out = 1; out >= 0; out--)
         for (size_t i = 0; i < seen->link_count; i++) {
             const struct observed_link *link = &seen->links[i];
-            if (!link->up || !strcmp(link->name, "lo") || !strcmp(link->name, interface) || !strcmp(link->kind, "wireguard") || leads_out(seen, link->name) != (out == 1))
+            if (!link->up || !strcmp(link->name, "lo") || !strcmp(link->name, interface) || is_tunnel(seen, link) || leads_out(seen, link->name) != (out == 1))
                 continue;
             for (size_t a = 0; a < link->address_count && count < CANDIDATES_MOST; a++) {
                 struct endpoint endpoint = {.address = link->addresses[a].address, .port = port};

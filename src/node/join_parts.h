@@ -22,8 +22,9 @@ struct join_talk {
     const volatile sig_atomic_t *stop;        /* NULL: nothing interrupts */
     void (*event)(void *context, const cJSON *event); /* lines that belong to a request and are no answer; may be NULL */
     void *context;
-    char code[24];                            /* of the last error; "lost", "late", "stopped" are ours */
+    char code[24];                            /* of the last error; "lost", "late", "stopped", "garbled" are ours */
 };
+bool join_is_own_code(const char *code);
 /* MEMBERS: what stands in the object behind "id". The answer, an object with "ok":true; or NULL with ERR, and TALK->code. cJSON_Delete. */
 cJSON *join_ask(struct join_talk *talk, const char *members, double seconds, struct err *err);
 bool join_is_stopped(const volatile sig_atomic_t *stop);

@@ -200,7 +200,7 @@ static int say_refusal(const struct join *join, struct err *err)
             struct err why = *err;
             return err_set(err, "the hub says no: %s (%s)", why.text, advices[i].advice);
         }
-    return strcmp(join->hub.code, "stopped") ? err_prefix(err, "the hub") : -1;
+    return join_is_own_code(join->hub.code) ? -1 : err_prefix(err, "the hub");
 }
 
 /* Certificates and logs suffer from a wrong clock; WireGuard does when it is set back later: then the hub refuses its handshakes. */

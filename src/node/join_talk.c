@@ -17,6 +17,15 @@ bool join_is_stopped(const volatile sig_atomic_t *stop)
     return stop && *stop;
 }
 
+bool join_is_own_code(const char *code)
+{
+    static const char *const own[] = {"lost", "late", "stopped", "garbled"};
+    for (size_t i = 0; i < COUNT_OF(own); i++)
+        if (!strcmp(code, own[i]))
+            return true;
+    return false;
+}
+
 static cJSON *fail(struct join_talk *talk, const char *code)
 {
     snprintf(talk->code, sizeof talk->code, "%s", code);

@@ -184,11 +184,25 @@ char **join_trace_list(size_t *count)
 
 /* --- away with it */
 
-/* Is the installed program for another interface, too? What brings one up at boot with it, and what it keeps of one. */
+/* Its own invitations to others: sshd starts the installed program for them. */
+static bool invites(const char *interface)
+{
+    char *path = change_path(interface, "invitations");
+    DIR *folder = opendir(path);
+    bool some = false;
+    for (struct dirent *entry; folder && !some && (entry = readdir(folder));)
+        some = entry->d_name[0] != '.';
+    if (folder)
+        closedir(folder);
+    free(path);
+    return some;
+}
+
+/* Is the installed program for something else, too? What it brings up at boot, and whom this machine has invited. */
 static bool is_needed(const char *interface)
 {
     static const char *const folders[] = {"/var/lib/wgdeck", "/etc/wireguard"};
-    bool needed = false;
+    bool needed = invites(interface);
     for (size_t i = 0; i < COUNT_OF(folders); i++) {
         char *path = mem_format("%s%s", change_root, folders[i]);
         DIR *folder = opendir(path);
@@ -199,7 +213,7 @@ static bool is_needed(const char *interface)
             if (entry->d_name[0] == '.' || !strcmp(entry->d_name, interface) || !boot_name_is_plain(entry->d_name))
                 continue;
             char *boot = boot_find(change_root, entry->d_name);
-            needed = boot && *boot && strncmp(boot, "wg-quick", 8) != 0;
+            needed = (boot && *boot && strncmp(boot, "wg-quick", 8) != 0) || invites(entry->d_name);
             free(boot);
         }
         if (folder)
