@@ -272,6 +272,8 @@ static void on_made(void *context, struct invite *invite)
         buf_add_text(&text, invite_token(invite));
     buf_add_char(&text, '\n');
     write_out(inviting, &text);
+    if (inviting->failed_to_write)
+        log_error("invite: nobody has the token now: \"wgdeck invite revoke %s\", and invite it again", inviting->wanted.name);
     buf_wipe(&text);
 }
 

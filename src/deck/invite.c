@@ -154,14 +154,6 @@ static bool any_answered(const struct invite *invite)
     return false;
 }
 
-static bool any_failed(const struct invite *invite)
-{
-    for (size_t i = 0; i < invite->asked_count; i++)
-        if (invite->asked[i].failed)
-            return true;
-    return false;
-}
-
 /* The last warning says why: it becomes the error. */
 static void fail_by_warning(struct invite *invite)
 {
@@ -180,9 +172,22 @@ static void fail_by_warning(struct invite *invite)
 
 /* --- the tasks, when the lists are there */
 
-static const char *found_nothing(const struct invite *invite)
+/* Where it was looked for, since an invitation may be at any node that --hub has named. */
+static char *nothing_found(const struct invite *invite)
 {
-    return any_failed(invite) ? " (not all hubs could be asked)" : "";
+    struct buf text = BUF_EMPTY;
+    for (size_t i = 0; i < invite->asked_count; i++)
+        buf_add_format(&text, "%s%s%s", i ? ", " : "", invite->mesh->nodes[invite->asked[i].node].name, invite->asked[i].failed ? " (which could not be asked)" : "");
+    char *all = mem_format("no invitation of %s is known to %s: \"wgdeck invite list\" shows those that there are, with --hub NODE those of another node", invite->options.name, buf_text(&text));
+    buf_free(&text);
+    return all;
+}
+
+static void fail_with_nothing(struct invite *invite)
+{
+    char *text = nothing_found(invite);
+    invite_fail(invite, "%s", text);
+    free(text);
 }
 
 static void on_revoked(void *context, const cJSON *answer, const char *why, const char *code)
@@ -223,7 +228,7 @@ static void revoke_it(struct invite *invite)
     if (!row)
         row = invite_row_of(invite, invite->options.name, NULL);
     if (!row) {
-        invite_fail(invite, "there is no invitation of %s%s: \"wgdeck invite list\" shows those that there are", invite->options.name, found_nothing(invite));
+        fail_with_nothing(invite);
         return;
     }
     if (row->state == INVITATION_USED) {
@@ -249,7 +254,7 @@ static void record_it(struct invite *invite)
     if (!row && any)
         invite_fail(invite, "%s has not joined: its invitation is %s", invite->options.name, invitation_states[any->state]);
     else if (!row)
-        invite_fail(invite, "no invitation of %s is known%s: \"wgdeck invite list\" shows those that there are", invite->options.name, found_nothing(invite));
+        fail_with_nothing(invite);
     else if (invite_file_record(invite, row, &err))
         invite_fail(invite, "%s", err.text);
     else
