@@ -22,6 +22,7 @@
  *   {"id":2,"op":"check"}   the hub's end of the link: waits at most 10 s for a handshake and a ping -> {"rtt":microseconds} or failed with why
  *   {"id":3,"op":"keep"}    the hub confirms: its file is written, the invitation is burnt, "joined" is noted -> {}
  *   {"id":4,"op":"give-up","why":"..."}  the hub puts its side back; the invitation is open again -> {}
+ *   {"id":5,"op":"bye"}     after "keep", when the newcomer has noted that it is kept: the line is burnt -> {}. Without it the line stays for the same key to ask again, at most 10 minutes.
  *   End of input before "keep": as give-up. Errors as in apply.h; codes: "expired", "revoked", "used", "busy" (someone joins with it just now), "locked", "taken", "failed".
  * A newcomer that shows the key of a join that was kept already, while the record is there and the time not over, gets the same answers again (its answer to "keep" was lost).
  *

@@ -27,6 +27,8 @@ int node_observe(struct node_observer *observer, const char *salt, struct observ
 int node_serve(int input, int output);
 /* The guard of a change (apply.h): started by the helper, which hands it the lock as descriptor 3 and a pipe as 4. Ends when the change is confirmed or put back. 0, or 1. */
 int node_guard(const char *interface);
+/* The hub's side of a join by the invitation ID (invitation.h), as sshd runs it: JSON lines on two descriptors, at most two minutes. The exit status: 0, or 2 where ID is none. */
+int node_join(const char *id, int input, int output);
 
 /* The fixed commands that the deck runs over SSH (src/node/bootstrap.c). They contain no data; data is on stdin. */
 extern const char node_bare_command[];      /* reads one line "SALT" (64 hex) on stdin, prints the bare look */
