@@ -17,7 +17,7 @@
  * - A place is given 5 s, and the next one is ordered a moment before the next initiation is due, so that each gets one: at 4.8 s, 9.8 s, 14.8 s... What the hub sees is given 7 s: case (3) can need the second one.
  * - Two initiations that cross on their way both fail: each end forgets its own when it takes the other's. So the ends are told 0.4 s apart. But a NAT gateway without a firewall of its own remembers a
  *   packet that it had no mapping for, and then gives the packets of its own node another port: there, sending at the same moment is what works, or that its node goes first. So the order changes
- *   with each climb: first end, both at once, second end.
+ *   with each climb: one end first, both at once, the other end first. What the first one sends finds no row yet; so that is the one that seems easier to reach.
  * - When something authentic came (rx of a row has grown) and there is no handshake yet, they have crossed, or it is on its way: one more interval for this place.
  * - With a live session nothing is initiated: the keepalive goes out as data. Then both rows' rx growing is the sign. */
 #include <inttypes.h>
@@ -48,7 +48,7 @@
 #define FIRST_CHANGE_WAIT SECONDS(10)
 #define STABLE SECONDS(600)
 #define SOON SECONDS(10)           /* after a way that had been good for long */
-#define TURN SECONDS(1)
+#define TURN SECONDS(0.5)
 #define REST SECONDS(15)
 #define LONG_AGO (INT64_MIN / 2)
 
@@ -70,6 +70,7 @@ enum phase {
 struct end {
     int64_t answered;      /* when it was last heard */
     int64_t ordered;       /* and told something */
+    int64_t age;           /* of the handshake, as last seen */
     uint64_t rx;
     int64_t rx_at;         /* when it last grew, or could not be seen */
     uint64_t fingerprint;  /* of its places; 0: not known */
@@ -88,6 +89,7 @@ struct ladder {
     size_t try_count, current;
     struct ladder_try last;       /* what worked the last time */
     bool has_last, extended;
+    bool second_first;            /* the second end is told first */
     int64_t begun, until;         /* of the place, or of the phase */
     int64_t wait, climb_at;       /* the next climb without a reason */
     int64_t change_wait, change_at; /* and the next one when places have changed */
@@ -208,7 +210,19 @@ static int64_t time_of(const struct ladder *ladder)
 static int64_t later(const struct ladder *ladder, size_t e)
 {
     static const struct { int64_t ends[2]; } turns[] = {{{0, APART}}, {{0, 0}}, {{APART, 0}}};
-    return turns[(ladder->climbs - 1) % COUNT_OF(turns)].ends[e];
+    return turns[(ladder->climbs - 1) % COUNT_OF(turns)].ends[ladder->second_first ? !e : e];
+}
+
+/* 0: the hub sees its own address; 1: its NAT keeps the port; 2: it does not, and may give another one to each. */
+static int hardness(const struct ladder_end *end)
+{
+    bool kept = false;
+    for (size_t i = 0; i < end->candidate_count && i < LADDER_CANDIDATES; i++) {
+        if (endpoint_equal(&end->candidates[i], &end->observed))
+            return 0;
+        kept |= end->candidates[i].port == end->observed.port;
+    }
+    return kept ? 1 : 2;
 }
 
 static void begin_place(struct ladder *ladder, int64_t now)
@@ -217,7 +231,10 @@ static void begin_place(struct ladder *ladder, int64_t now)
     char text[2][ENDPOINT_TEXT_SIZE];
     for (size_t e = 0; e < 2; e++) {
         endpoint_text(&try->told[e], text[e]);
-        ladder->ends[e].told = ladder->ends[e].heard = false;
+        struct end *end = &ladder->ends[e];
+        end->told = end->heard = false;
+        end->rx_before = end->rx; /* from now on, not from when it is told: what the other one sends may be there before */
+        end->had_session = end->age >= 0 && end->age < SESSION;
     }
     ladder->phase = KNOCKING;
     ladder->begun = now;
@@ -258,6 +275,7 @@ static bool climb(struct ladder *ladder, int64_t now, const struct ladder_end en
     ladder->change_at = now + ladder->change_wait;
     ladder->climbed_with = places_now(ladder);
     ladder->climbs++;
+    ladder->second_first = hardness(&ends[0]) > hardness(&ends[1]);
     ladder->current = 0;
     begin_place(ladder, now);
     return true;
@@ -283,17 +301,15 @@ static bool is_proven(const struct ladder *ladder, int64_t now, const struct lad
     return handshakes == 2 || data == 2;
 }
 
-static void tell(struct ladder *ladder, int64_t now, const struct ladder_end ends[2], struct ladder_order orders[2], size_t e)
+static void tell(struct ladder *ladder, int64_t now, struct ladder_order orders[2], size_t e)
 {
     struct end *end = &ladder->ends[e];
     int64_t late = now - ladder->begun - later(ladder, e);
-    if (late > TURN) { /* it did not answer: the place's time begins now */
+    if (late > 2 * TURN) { /* it did not answer: the place's time begins now */
         ladder->begun += late;
         ladder->until += late;
     }
     end->told = true;
-    end->rx_before = ends[e].rx;
-    end->had_session = ends[e].age >= 0 && ends[e].age < SESSION;
     order(ladder, now, orders, e, LADDER_TRY);
 }
 
@@ -325,7 +341,7 @@ static void no_place_answered(struct ladder *ladder, int64_t now, const struct l
     bool relay = ladder->tries[ladder->try_count - 1].place == PLACE_RELAY;
     size_t direct = ladder->try_count - relay;
     for (size_t e = 0; e < 2; e++)
-        moved += ends[e].observed.address.family && ends[e].candidate_count && ends[e].candidates[0].port && ends[e].observed.port != ends[e].candidates[0].port;
+        moved += ends[e].observed.address.family && ends[e].candidate_count && hardness(&ends[e]) == 2;
     snprintf(why, sizeof why, "%s%s%s", !direct ? "" : direct == 1 ? "no answer at the one place tried" : "no answer at any place tried",
              !direct || !moved ? "" : moved == 2 ? " (both NATs change the port)" : " (a NAT changes the port)", !relay ? "" : direct ? ", nor by the relay" : "no answer by the relay");
     fail(ladder, now, ends, orders, why);
@@ -366,7 +382,7 @@ static void on_knocking(struct ladder *ladder, int64_t now, const struct ladder_
         if (!ends[e].answers)
             continue;
         if (!end->told && now >= ladder->begun + later(ladder, e))
-            tell(ladder, now, ends, orders, e);
+            tell(ladder, now, orders, e);
         else if (end->told && ends[e].carries != LADDER_TRYING && !end->heard && !endpoint_equal(&ends[e].row, told) && now - end->ordered >= AGAIN)
             order(ladder, now, orders, e, LADDER_TRY);
     }
@@ -510,6 +526,7 @@ static void take_views(struct ladder *ladder, int64_t now, const struct ladder_e
         if (ends[e].rx != end->rx)
             end->rx_at = now;
         end->rx = ends[e].rx;
+        end->age = ends[e].age;
     }
 }
 
@@ -532,7 +549,7 @@ static int64_t next_of(const struct ladder *ladder, int64_t now)
         if (has_changed(ladder))
             next = earliest(next, ladder->change_at);
     }
-    return next > now + TURN / 10 ? next : now + TURN / (ladder->phase == RESTING ? 1 : 10);
+    return next > now + TURN / 5 ? next : now + (ladder->phase == RESTING ? TURN : TURN / 5);
 }
 
 void ladder_turn(struct ladder *ladder, int64_t now, const struct ladder_end ends[2], struct ladder_order orders[2])

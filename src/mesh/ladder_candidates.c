@@ -175,9 +175,10 @@ size_t ladder_places(const struct ladder_options *options, const struct ladder_e
     if (together)
         add_lan(&list, skipped);
     add_public(&list, PLACE_OWN, AF_INET);
-    add_forward(&list);
-    if (!together)
+    if (!together) {
+        add_forward(&list);
         add_routed(&list);
+    }
     return list.count;
 }
 
