@@ -1,4 +1,4 @@
-/* The inside of invite.h: invite.c (its life, its hubs, the dialogue with them), invite_rows.c (what hubs keep), invite_make.c (hub, address, plan of both ends, the request), invite_token.c
+/* The inside of invite.h: invite.c (its life, its hubs), invite_steps.c (the dialogue with them), invite_rows.c (what hubs keep), invite_make.c (hub, address, plan of both ends, the request), invite_token.c
  * (the answer, and what the token says), invite_file.c (the mesh file). Private to src/deck. */
 #ifndef WGDECK_DECK_INVITE_PRIVATE_H
 #define WGDECK_DECK_INVITE_PRIVATE_H
@@ -58,6 +58,12 @@ void invite_fail(struct invite *invite, const char *format, ...) __attribute__((
 void invite_end(struct invite *invite);                                   /* well */
 const char *invite_hub_name(const struct invite *invite);                  /* of MAKE */
 int64_t invite_hub_time(const struct invite *invite);                      /* Unix seconds by the hub's clock, as near as is known */
+
+/* invite_steps.c */
+void invite_ask_list(struct invite_asked *asked);
+void invite_lists_are_there(struct invite *invite);
+void invite_nodes_are_there(struct invite *invite);
+void invite_poll(struct invite *invite);                                   /* has it been used? */
 
 /* invite_rows.c */
 int invite_rows_read(struct invite *invite, size_t hub, const cJSON *answer, struct err *err); /* in the place of those that HUB said before */
