@@ -81,6 +81,13 @@ void fanout_answer(struct fanout *fanout, uint64_t question, const char *text);
 /* NAME is for messages; TARGET is what ssh accepts ([user@]host[:port], ssh://..., an alias). HOST_KEY pins a key ("ssh-ed25519 AAAA..."), or NULL. */
 struct fanout_session *fanout_open(struct fanout *fanout, const char *name, const char *target, const char *host_key,
                                    const struct fanout_session_events *events, void *context);
+/* The same through COUNT others, the first of HOPS first: as ProxyJump, whatever the SSH configuration says of TARGET in that. Each hop is a target with its pinned key; how the first one
+ * is reached, the SSH configuration says. Sessions with the same hops share them. */
+struct fanout_hop {
+    const char *target, *host_key; /* HOST_KEY: or NULL */
+};
+struct fanout_session *fanout_open_through(struct fanout *fanout, const char *name, const char *target, const char *host_key, const struct fanout_hop *hops, size_t count,
+                                           const struct fanout_session_events *events, void *context);
 /* By a key in memory, to a host whose keys are known: no ssh -G, no file of the user's, no agent, no password, no spawned ssh, no question. Another host key fails with FAILURE_HOST_KEY_CHANGED,
  * both fingerprints in why. All is copied; the private key into guarded memory, where it stays until the session is freed. */
 struct fanout_direct {

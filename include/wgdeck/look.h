@@ -43,6 +43,8 @@ struct look *look_new(struct ev_loop *loop, const struct mesh *mesh, const struc
 void look_free(struct look *look);
 const struct observed *look_observed(const struct look *look);   /* newest of each node; borrowed */
 struct fanout_session *look_session(struct look *look, size_t node); /* for exec; NULL if the node has no SSH target */
+/* A session of one's own to NODE, which has Ssh, as the mesh file says: its target, its HostKey, through the nodes that its Jump names. */
+struct fanout_session *look_open_node(struct fanout *fanout, const struct mesh *mesh, size_t node, const struct fanout_session_events *events, void *context);
 void look_refresh(struct look *look);                            /* a reading of every node now, over the live sessions */
 /* While held, nothing is written to the observed (another thread may read it): what comes in waits unread, and is taken when it is let go. */
 void look_hold(struct look *look, bool hold);

@@ -5,8 +5,9 @@
 #include <stddef.h>
 
 /* Words for execvp ("ssh" first, NULL last); ssh_command_free. CONFIG: of -F, or NULL. TARGET: [user@]host[:port], ssh://..., or an alias.
- * MORE: COUNT further words. */
+ * MORE: COUNT further words. through: JUMP, or NULL: targets with commas between them, for -J. */
 char **ssh_command_words(const char *config, const char *target, const char *const *more, size_t count);
+char **ssh_command_words_through(const char *config, const char *jump, const char *target, const char *const *more, size_t count);
 void ssh_command_free(char **words);
 
 #endif

@@ -13,6 +13,7 @@
 #include "wgdeck/fanout.h"
 #include "wgdeck/json.h"
 #include "wgdeck/log.h"
+#include "wgdeck/look.h"
 #include "wgdeck/mem.h"
 #include "wgdeck/text.h"
 
@@ -170,11 +171,11 @@ static void open_targets(struct run *run)
             run->targets[run->count++] = (struct target){.run = run, .name = mesh->nodes[i].name};
     run->running = run->count;
     for (size_t i = 0; i < run->count; i++) {
-        const struct mesh_node *node = &mesh->nodes[mesh_find_node(mesh, run->targets[i].name)];
-        if (!node->ssh)
+        size_t node = mesh_find_node(mesh, run->targets[i].name);
+        if (!mesh->nodes[node].ssh)
             finish(&run->targets[i], OUTCOME_NOT_REACHED, CMD_FAILED, "no Ssh target in the mesh file (add Ssh = user@host)");
         else
-            run->targets[i].session = fanout_open(run->fanout, node->name, node->ssh, node->host_key, &session_events, &run->targets[i]);
+            run->targets[i].session = look_open_node(run->fanout, mesh, node, &session_events, &run->targets[i]);
     }
 }
 

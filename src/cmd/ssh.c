@@ -1,18 +1,32 @@
 /* wgdeck ssh NODE: OpenSSH itself, with the node's target; nothing stands between the person and it. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "commands.h"
 #include "mesh_choice.h"
+#include "wgdeck/buf.h"
 #include "wgdeck/log.h"
 #include "wgdeck/ssh_command.h"
 
 static const struct cmd_option none[] = {{0}};
 
-static int start(const struct options *options, const char *target)
+/* "root@203.0.113.1,root@10.44.0.3", as -J takes it; NULL: straight. */
+static char *jump_text(const struct mesh *mesh, size_t node)
 {
-    char **words = ssh_command_words(options->globals.ssh_config, target, (const char *const *)options->operands + 1, (size_t)options->operand_count - 1);
+    size_t hops[MESH_JUMPS_MOST], count = mesh_jumps(mesh, node, hops, MESH_JUMPS_MOST);
+    struct buf text = BUF_EMPTY;
+    for (size_t i = 0; i < count; i++)
+        buf_add_format(&text, "%s%s", i ? "," : "", mesh->nodes[hops[i]].ssh);
+    return count ? buf_take(&text) : NULL;
+}
+
+static int start(const struct options *options, const struct mesh *mesh, size_t node)
+{
+    char *jump = jump_text(mesh, node);
+    char **words = ssh_command_words_through(options->globals.ssh_config, jump, mesh->nodes[node].ssh, (const char *const *)options->operands + 1, (size_t)options->operand_count - 1);
+    free(jump);
     execvp("ssh", words);
     log_error("ssh: cannot start ssh: %s%s", strerror(errno), errno == ENOENT ? " (install openssh-client)" : "");
     ssh_command_free(words);
@@ -33,10 +47,11 @@ static int run(const struct cmd *cmd, const struct cmd_globals *globals, int arg
         return options_usage_error(cmd, "\"%s\" cannot be a host", options.operands[0]);
     if (!mesh_choose(&first, &choice))
         return CMD_USAGE;
-    const struct mesh_node *node = &choice.mesh->nodes[choice.named_count ? choice.named[0] : 0];
+    size_t index = choice.named_count ? choice.named[0] : 0;
+    const struct mesh_node *node = &choice.mesh->nodes[index];
     int status = CMD_FAILED;
     if (node->ssh)
-        status = start(&options, node->ssh);
+        status = start(&options, choice.mesh, index);
     else
         log_error("ssh: %s: the mesh file gives no Ssh target for it (add \"Ssh = user@host\" to [Node %s])", node->name, node->name);
     mesh_choice_free(&choice);
@@ -50,7 +65,7 @@ const struct cmd cmd_ssh = {
     .name = "ssh",
     .arguments = "NODE [ARGUMENT...]",
     .summary = "a shell on a node, or one command there, by OpenSSH itself",
-    .description = "Becomes ssh(1) with the SSH target that the mesh file gives for NODE (or with NODE as a target) and the further arguments. "
+    .description = "Becomes ssh(1) with the SSH target that the mesh file gives for NODE (or with NODE as a target), through the nodes that its Jump names, and the further arguments. "
                    "This is also the way to accept the host key of a node that was never logged in to.",
     .options = none,
     .examples = examples,

@@ -243,7 +243,7 @@ void change_open_fresh(struct change *change)
         const struct mesh_node *node = &change->mesh->nodes[i];
         if (!(actor->takes_part || actor->verifies) || actor->fresh || !node->ssh)
             continue;
-        actor->fresh = fanout_open(look_fanout(change->look), node->name, node->ssh, node->host_key, &events, actor);
+        actor->fresh = look_open_node(look_fanout(change->look), change->mesh, i, &events, actor);
         actor->verifier = helper_new(change->loop, actor->fresh, &change->look->program, NULL, NULL);
     }
 }

@@ -72,7 +72,7 @@ static void open_session(struct look *look, size_t index)
     }
     node->waiting = true;
     look_node_begin(node);
-    node->session = fanout_open(look->fanout, of_mesh->name, of_mesh->ssh, of_mesh->host_key, &look_session_events, node);
+    node->session = look_open_node(look->fanout, look->mesh, index, &look_session_events, node);
 }
 
 /* On its way to who answers it. */

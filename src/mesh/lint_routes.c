@@ -324,7 +324,7 @@ void lint_look_ssh_through_tunnel(struct lint_context *context)
         bool already = false;
         bool answers = seen && answers_go_in(context, i, seen, &way, &already) && already;
         bool reached = seen && in_networks(context->mesh, seen->reached_at);
-        if (!answers && !reached)
+        if ((!answers && !reached) || context->mesh->nodes[i].jump) /* through another node's SSH there is no other way */
             continue;
         lint_find(context, i, NONE, "%s: your SSH runs through the tunnel itself (%s %s): if a change cuts it, the node puts its old state back by itself; an address outside "
                   "the mesh in Ssh is the safer way", lint_name(context, i), reached ? "to" : "from", reached ? seen->reached_at : seen->seen_from);

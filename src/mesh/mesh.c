@@ -55,6 +55,19 @@ size_t mesh_find_node(const struct mesh *mesh, const char *name)
     return SIZE_MAX;
 }
 
+size_t mesh_jumps(const struct mesh *mesh, size_t node, size_t *hops, size_t most)
+{
+    size_t count = 0;
+    for (size_t at = node; mesh->nodes[at].jump && count < most; count++) {
+        at = mesh_find_node(mesh, mesh->nodes[at].jump);
+        if (at == SIZE_MAX)
+            break;
+        memmove(&hops[1], hops, count * sizeof *hops);
+        hops[0] = at;
+    }
+    return count;
+}
+
 /* Where the parts of "ssh://user@host:port/" or "user@[host]:port" begin and end. */
 struct target_parts {
     const char *host;

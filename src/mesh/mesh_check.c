@@ -334,6 +334,16 @@ static int check_hub(const struct mesh_reading *reading)
     return 0;
 }
 
+static bool leads_out(const struct mesh *mesh, size_t node)
+{
+    for (size_t steps = 0; node != SIZE_MAX && steps <= mesh->node_count; steps++) {
+        if (!mesh->nodes[node].jump)
+            return true;
+        node = mesh_find_node(mesh, mesh->nodes[node].jump);
+    }
+    return false;
+}
+
 /* A way through nodes that comes back to its start would have no beginning. Followed as many steps as there are nodes, so that a circle ends. */
 static int check_jump(const struct mesh_reading *reading, size_t node)
 {
@@ -350,6 +360,8 @@ static int check_jump(const struct mesh_reading *reading, size_t node)
             return mesh_refuse(reading, line, "Jump = %s: node %s has no Ssh: write one there, or another node here", mesh->nodes[at].jump, mesh->nodes[at].jump);
         if (next == node && at == node)
             return mesh_refuse(reading, line, "Jump = %s is the node itself: write another node, or remove the line", mesh->nodes[at].jump);
+        if (next != node && steps == MESH_JUMPS_MOST && leads_out(mesh, next))
+            return mesh_refuse(reading, line, "Jump of node %s leads through more than %d nodes: name one that is nearer", mesh->nodes[node].name, MESH_JUMPS_MOST);
         if (next == node || steps > mesh->node_count)
             return mesh_refuse(reading, line, "Jump of node %s leads in a circle, back to %s: remove one of the lines", mesh->nodes[node].name, mesh->nodes[next].name);
         at = next;

@@ -54,6 +54,14 @@ int bastion_attach(struct fanout_session *session, struct err *err)
     struct fanout *fanout = session->fanout;
     const char *jump = session->target->jump;
     char *before = NULL;
+    if (session->hop_count) {
+        if (depth_of(session) >= CHAIN_MOST)
+            return err_set(err, "more than %d jump hosts in a row", CHAIN_MOST);
+        session->bastion = bastion_of_hops(session);
+        session->bastion->users++;
+        bastion_wanted(session);
+        return 0;
+    }
     if (session->is_bastion) { /* of a chain "a,b": b is reached through a, whatever the configuration says of b */
         const char *comma = strrchr(session->chain, ',');
         if (comma)

@@ -171,6 +171,10 @@ static void config_answered(void *context, struct ssh_target *target, const char
         return;
     }
     session->target = target;
+    if (session->hop_count) { /* the caller's word is above the configuration's */
+        free(target->jump);
+        target->jump = session_hops_text(session);
+    }
     free(session->label);
     bool v6 = strchr(target->host, ':') != NULL;
     char *label = mem_format("%s@%s%s%s:%u", target->user, v6 ? "[" : "", target->host, v6 ? "]" : "", target->port);
@@ -511,6 +515,7 @@ void session_free(struct fanout_session *session)
         request_free(request);
     }
     TAILQ_REMOVE(&session->fanout->sessions, session, entry);
+    session_free_hops(session);
     ssh_target_free(session->target);
     direct_free(session->direct);
     secret_free(session->sudo_password);

@@ -96,6 +96,8 @@ struct fanout_session {
     bool is_bastion;                /* opened for others, not by the caller */
     char *chain;                    /* of a jump host: the ProxyJump that it stands for */
     unsigned users;                 /* sessions behind it */
+    struct hop { char *target, *pinned; } *hops; /* given by the caller: through these, the first one first */
+    size_t hop_count;
 
     enum fanout_failure failure;
     char *error;
@@ -140,6 +142,12 @@ void session_begin(struct fanout_session *session);      /* it has its place: th
 void session_tidy(struct fanout_session *session);       /* at the reaper's turn: take down what is over, and begin again or give up */
 void session_dialled(struct fanout_session *session, int descriptor);
 const char *session_where(const struct fanout_session *session); /* "203.0.113.5:22", for messages */
+
+/* through.c */
+void session_set_hops(struct fanout_session *session, const struct fanout_hop *hops, size_t count); /* copies */
+void session_free_hops(struct fanout_session *session);
+char *session_hops_text(const struct fanout_session *session);       /* as ProxyJump has them: "root@a:22,b"; malloc'd */
+struct fanout_session *bastion_of_hops(struct fanout_session *session); /* the session to the last one, found or made */
 
 /* bastion.c */
 int bastion_attach(struct fanout_session *session, struct err *err); /* find or open the session that ProxyJump names */

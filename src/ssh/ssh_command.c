@@ -30,14 +30,23 @@ static const char *split_port(char *target)
 
 char **ssh_command_words(const char *config, const char *target, const char *const *more, size_t count)
 {
+    return ssh_command_words_through(config, NULL, target, more, count);
+}
+
+char **ssh_command_words_through(const char *config, const char *jump, const char *target, const char *const *more, size_t count)
+{
     char *copy = mem_text(target);
     const char *port = split_port(copy);
-    char **words = mem_alloc(count + 7, sizeof *words);
+    char **words = mem_alloc(count + 9, sizeof *words);
     size_t used = 0;
     words[used++] = mem_text("ssh");
     if (config) {
         words[used++] = mem_text("-F");
         words[used++] = mem_text(config);
+    }
+    if (jump) {
+        words[used++] = mem_text("-J");
+        words[used++] = mem_text(jump);
     }
     if (port) {
         words[used++] = mem_text("-p");

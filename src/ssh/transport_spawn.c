@@ -303,6 +303,10 @@ static int master_arguments(struct master *master, struct arguments *arguments, 
         add(arguments, "-p");
         add(arguments, number);
     }
+    if (session->hop_count) {
+        add(arguments, "-J");
+        add(arguments, session->target->jump);
+    }
     add(arguments, "--");
     add(arguments, host);
     free(user);

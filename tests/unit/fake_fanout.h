@@ -116,6 +116,13 @@ struct fanout_session *fanout_open(struct fanout *fanout, const char *name, cons
     return session;
 }
 
+struct fanout_session *fanout_open_through(struct fanout *fanout, const char *name, const char *target, const char *host_key, const struct fanout_hop *hops, size_t count,
+                                           const struct fanout_session_events *events, void *context)
+{
+    (void)hops, (void)count;
+    return fanout_open(fanout, name, target, host_key, events, context);
+}
+
 void fanout_session_close(struct fanout_session *session)
 {
     session->closed = true;

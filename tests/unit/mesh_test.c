@@ -168,6 +168,25 @@ static void test_removed_and_former(void **state)
 #define NODE_A "[Node a]\nAddress = 10.44.0.1\n"                      /* lines 3 and 4 */
 #define NODE_B "[Node b]\nAddress = 10.44.0.2\n"                      /* lines 5 and 6 */
 
+#define HOP(name, number, jump) "[Node " name "]\nAddress = 10.44.0." #number "\nSsh = h\nJump = " jump "\n"
+
+static void test_jumps(void **state)
+{
+    (void)state;
+    struct err err;
+    size_t hops[MESH_JUMPS_MOST];
+    struct mesh *mesh = read_text(MESH NODE_A "Ssh = h\nJump = b\n" NODE_B "Ssh = h\nJump = c\n" HOP("c", 3, "d") HOP("d", 4, "e") "[Node e]\nAddress = 10.44.0.6\nSsh = h\n", NULL, &err);
+    if (!mesh)
+        fail_msg("%s", err.text);
+    assert_int_equal(mesh_jumps(mesh, 0, hops, MESH_JUMPS_MOST), 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(hops[i], 4 - i); /* e is gone through first, b last */
+    assert_int_equal(mesh_jumps(mesh, 3, hops, MESH_JUMPS_MOST), 1);
+    assert_int_equal(hops[0], 4);
+    assert_int_equal(mesh_jumps(mesh, 4, hops, MESH_JUMPS_MOST), 0);
+    mesh_free(mesh);
+}
+
 static void test_refuses(void **state)
 {
     (void)state;
@@ -205,6 +224,8 @@ static void test_refuses(void **state)
         {MESH NODE_A "Ssh = h\nJump = b\n" NODE_B "Jump = a\n", "mesh.conf:6: Jump = b: node b has no Ssh: write one there"},
         {MESH NODE_A "Ssh = h\nJump = b\n" NODE_B "Ssh = i\nJump = a\n", "mesh.conf:6: Jump of node a leads in a circle, back to a: remove one of the lines"},
         {MESH NODE_A "Ssh = h\nJump = b\n" NODE_B "Ssh = i\nJump = c\n[Node c]\nAddress = 10.44.0.3\nSsh = j\nJump = b\n", "mesh.conf:6: Jump of node a leads in a circle, back to "},
+        {MESH NODE_A "Ssh = h\nJump = b\n" NODE_B "Ssh = h\nJump = c\n" HOP("c", 3, "d") HOP("d", 4, "e") HOP("e", 5, "f") "[Node f]\nAddress = 10.44.0.6\nSsh = h\n",
+         "mesh.conf:6: Jump of node a leads through more than 4 nodes: name one that is nearer"},
         {MESH "[Node a]\n", "mesh.conf:3: node a has no Address: write a free one"},
         {MESH "[Node a]\nAddress = 10.45.0.1\n", "mesh.conf:4: address 10.45.0.1 of node a is outside the mesh's networks (10.44.0.0/24)"},
         {MESH "[Node a]\nAddress = 10.44.0.0\n", "mesh.conf:4: address 10.44.0.0 of node a is the network's own"},
@@ -395,7 +416,7 @@ static void test_targets_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_file),      cmocka_unit_test(test_defaults), cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_whole_file),      cmocka_unit_test(test_defaults), cmocka_unit_test(test_jumps), cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_warns),           cmocka_unit_test(test_table_is_whole), cmocka_unit_test(test_many_nodes),
         cmocka_unit_test(test_targets),         cmocka_unit_test(test_targets_refused),
         cmocka_unit_test(test_removed_and_former),

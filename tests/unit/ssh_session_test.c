@@ -1180,6 +1180,90 @@ static void through_a_jump_host(void **state)
     fixture_config(NULL);
 }
 
+/* The hops are the caller's (a mesh file's Jump): each with its pinned key, above what the configuration says, one login at each for all that share them. */
+static void through_named_hops(void **state)
+{
+    (void)state;
+    static struct host hosts[8];
+    struct sshd gate = sshd_start("LogLevel VERBOSE\n"), inner = sshd_start(NULL);
+    char places[3][32], text[256];
+    fixture_key("elsewhere", "ed25519", "");
+    char *right = fixture_public("host"), *wrong = fixture_public("elsewhere");
+    snprintf(places[0], sizeof places[0], "127.0.0.1:%u", gate.port);
+    snprintf(places[1], sizeof places[1], "127.0.0.1:%u", inner.port);
+    snprintf(places[2], sizeof places[2], "127.0.0.1:%u", first.port);
+    const struct fanout_hop one[] = {{places[0], right}}, two[] = {{places[0], right}, {places[1], right}}, bad[] = {{places[0], wrong}}, unpinned[] = {{places[0], NULL}};
+    snprintf(text, sizeof text, "Host target\n HostName 127.0.0.1\n Port %u\n ProxyJump nowhere.invalid\n", first.port);
+    fixture_config(text);
+    unsigned before = count_in_log("Accepted publickey");
+    begin();
+    const struct {
+        const char *target;
+        const struct fanout_hop *hops;
+        size_t count;
+        enum fanout_failure failure; /* NONE: it opens */
+    } cases[] = {
+        {places[2], one, 1, FAILURE_NONE}, {"target", one, 1, FAILURE_NONE}, {places[2], two, 2, FAILURE_NONE}, {"target", two, 2, FAILURE_NONE},
+        {places[2], bad, 1, FAILURE_HOST_KEY_CHANGED}, {places[2], unpinned, 1, FAILURE_HOST_KEY_UNKNOWN}, {places[2], NULL, 0, FAILURE_NONE},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        hosts[i] = (struct host){0};
+        hosts[i].session = fanout_open_through(fanout, cases[i].target, cases[i].target, right, cases[i].hops, cases[i].count, &session_events, &hosts[i]);
+    }
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        RUN_UNTIL(hosts[i].opened || hosts[i].failed);
+        if (hosts[i].failed)
+            print_message("%s\n", hosts[i].why);
+        CASE_ASSERT(i, (cases[i].failure == FAILURE_NONE) == (hosts[i].opened == 1));
+        CASE_ASSERT(i, hosts[i].failure == cases[i].failure);
+        CASE_ASSERT(i, !hosts[i].opened || !fanout_session_address(hosts[i].session) == (cases[i].count > 0));
+        if (hosts[i].opened)
+            simply(&hosts[i], "42\n");
+    }
+    assert_non_null(strstr(hosts[4].why, "jump host"));
+    /* five targets; the gate by itself, the inner one, and the gate once more before the inner one */
+    assert_true(count_in_log("Accepted publickey") - before <= 5 + 3);
+    end();
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        free(hosts[i].why);
+    free(right);
+    free(wrong);
+    sshd_stop(&gate);
+    sshd_stop(&inner);
+    fixture_config(NULL);
+}
+
+/* By ssh itself: the hops are its -J. */
+static void through_named_hops_under_ssh(void **state)
+{
+    (void)state;
+    struct host host = {0};
+    struct sshd gate = sshd_start(NULL);
+    char place[32], target[32];
+    snprintf(place, sizeof place, "127.0.0.1:%u", gate.port);
+    snprintf(target, sizeof target, "127.0.0.1:%u", first.port);
+    const struct fanout_hop hop = {place, NULL};
+    for (int known = 0; known < 2; known++) {
+        if (known)
+            fixture_know(gate.port, "host");
+        options.transport = TRANSPORT_SSH;
+        begin();
+        free(host.why);
+        host = (struct host){0};
+        host.session = fanout_open_through(fanout, target, target, NULL, &hop, 1, &session_events, &host);
+        RUN_UNTIL(host.opened || host.failed);
+        if (host.failed)
+            print_message("%s\n", host.why);
+        CASE_ASSERT(known, host.opened == (unsigned)known);
+        CASE_ASSERT(known, known || host.failure == FAILURE_HOST_KEY_UNKNOWN);
+        if (known)
+            simply(&host, "42\n");
+        end();
+    }
+    free(host.why);
+    sshd_stop(&gate);
+}
+
 /* ssh hands BatchMode and StrictHostKeyChecking on to nobody: a jump host of the spawned ssh is held as strictly as its target all the same,
  * whether it is named by the target, in a chain, or by another jump host's own configuration. */
 static void an_unknown_jump_host_under_ssh(void **state)
@@ -1406,7 +1490,7 @@ int main(int argc, char **argv)
         TEST(a_crowd_at_one_server), TEST(host_keys), TEST(a_host_certificate), TEST(unreadable_known_hosts),
         TEST(a_pinned_key_and_a_command), TEST(an_unknown_jump_host_under_ssh), TEST(a_killed_deck_leaves_no_ssh),
         TEST(a_post_quantum_server), TEST(a_proxy_command), TEST(keys), TEST(passwords_and_questions), TEST(a_user_certificate),
-        TEST(a_slow_agent), TEST(an_agent_with_many_keys), TEST(through_a_jump_host),
+        TEST(a_slow_agent), TEST(an_agent_with_many_keys), TEST(through_a_jump_host), TEST(through_named_hops), TEST(through_named_hops_under_ssh),
         TEST(a_lost_jump_host),
     };
     if (!fixture_possible()) {
