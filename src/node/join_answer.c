@@ -110,7 +110,7 @@ static const struct plan_operation *find(const struct join_answer *answer, enum 
     return NULL;
 }
 
-/* The hub's addresses are pinged: they must be what its row takes. */
+/* The hub's addresses are pinged: only those that its row takes. */
 static bool row_takes(const struct plan_operation *row, const struct address *address)
 {
     for (size_t i = 0; i < row->allowed_count; i++)
@@ -119,7 +119,18 @@ static bool row_takes(const struct plan_operation *row, const struct address *ad
     return false;
 }
 
-static int check_whole(const struct join_answer *answer, struct err *err)
+/* The hub may have addresses of a family that this machine gets none of. False: none is left. */
+static bool keep_reachable(const struct plan_operation *row, struct join_answer *answer)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < answer->hub_address_count; i++)
+        if (row_takes(row, &answer->hub_addresses[i]))
+            answer->hub_addresses[kept++] = answer->hub_addresses[i];
+    answer->hub_address_count = kept;
+    return kept > 0;
+}
+
+static int check_whole(struct join_answer *answer, struct err *err)
 {
     const struct plan_operation *row = find(answer, PLAN_ROW, &answer->hub_key);
     size_t prefixes = 0;
@@ -131,10 +142,7 @@ static int check_whole(const struct join_answer *answer, struct err *err)
         prefixes += answer->operations[i].allowed_count;
     if (prefixes > PREFIXES_MOST)
         return not_usable(err, "its rows take too many networks");
-    for (size_t i = 0; i < answer->hub_address_count; i++)
-        if (!row_takes(row, &answer->hub_addresses[i]))
-            return not_usable(err, "the hub's row does not take the hub's own address");
-    return 0;
+    return keep_reachable(row, answer) ? 0 : not_usable(err, "the hub's row does not take the hub's own address");
 }
 
 static int read_operations(const cJSON *object, const struct key *own, struct join_answer *answer, struct err *err)

@@ -1,7 +1,11 @@
 /* This machine's helper for who joins or leaves (join_parts.h), and an interface taken away through it. */
+#include <dirent.h>
+#include <fcntl.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "helper_pipe.h"
 #include "join_parts.h"
@@ -110,6 +114,23 @@ static int ask(struct join_talk *talk, const char *operation, const char *id, co
     return answer ? 0 : -1;
 }
 
+/* The helper puts a saved file aside under another name. This one was made by joining, and holds a key: it goes. It is known by its inode. */
+static void remove_aside(const char *name, const struct stat *saved)
+{
+    char *path = mem_format("%s/etc/wireguard", change_root), *begin = mem_format("%s.conf.removed-", name);
+    DIR *folder = opendir(path);
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        struct stat status;
+        if (!strncmp(entry->d_name, begin, strlen(begin)) && !fstatat(dirfd(folder), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) && status.st_ino == saved->st_ino &&
+            status.st_dev == saved->st_dev)
+            unlinkat(dirfd(folder), entry->d_name, 0);
+    }
+    if (folder)
+        closedir(folder);
+    free(begin);
+    free(path);
+}
+
 int join_clean_interface(struct join_talk *talk, const char *name, const char *mesh, struct err *err)
 {
     static const struct {
@@ -120,11 +141,17 @@ int join_clean_interface(struct join_talk *talk, const char *name, const char *m
     char id[CHANGE_ID_LENGTH + 1];
     randombytes_buf(bytes, sizeof bytes);
     sodium_bin2hex(id, sizeof id, bytes, sizeof bytes);
+    char *file = change_config_path(name);
+    struct stat saved;
+    bool is_saved = stat(file, &saved) == 0;
+    free(file);
     for (size_t i = 0; i < COUNT_OF(steps); i++)
         if (ask(talk, steps[i].operation, id, name, mesh, *steps[i].patience, err)) {
             struct err ignored;
             (void)ask(talk, i == 1 ? "release" : "revert", id, name, mesh, confirm_patience, &ignored);
             return err_prefix(err, "%s cannot be taken away", name);
         }
+    if (is_saved)
+        remove_aside(name, &saved);
     return 0;
 }

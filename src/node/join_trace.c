@@ -39,6 +39,7 @@ static const struct {
     {BOOT_PROGRAM, false, true},
     {BOOT_FOLDER, true, true},
     {"/usr/local/lib", true, true},
+    {"/var/lib/wgdeck/%i.tai64n", false, false},
     {"/var/lib/wgdeck/%i/joined", false, false}, /* this account itself: the last of the files */
     {"/var/lib/wgdeck/%i", true, false},
     {"/var/lib/wgdeck", true, false},

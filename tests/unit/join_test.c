@@ -226,7 +226,7 @@ static void answer_helper(const char *op, const cJSON *request, struct buf *line
         assert_int_equal(file_make_folders(at("/etc/wireguard"), 0700, NULL), 0);
     }
     if (!strcmp(op, "confirm") && removes) {
-        unlink(at("/etc/wireguard/wg0.conf"));
+        (void)!rename(at("/etc/wireguard/wg0.conf"), at("/etc/wireguard/wg0.conf.removed-2026-11-23"));
         unlink(at("/etc/systemd/system/multi-user.target.wants/wgdeck@wg0.service"));
         put("/var/lib/wgdeck/wg0/generation", "\n");
     } else if (!strcmp(op, "confirm")) {
