@@ -96,6 +96,7 @@ bool mesh_may_link(const struct mesh *mesh, size_t a, size_t b);
 /* The nodes through whose SSH NODE is reached (Jump), the first to be gone through first; at most MOST. The file's are at most MESH_JUMPS_MOST, and without circles. */
 enum { MESH_JUMPS_MOST = 4 };
 size_t mesh_jumps(const struct mesh *mesh, size_t node, size_t *hops, size_t most);
+char *mesh_jump_text(const struct mesh *mesh, size_t node); /* their Ssh, as ssh's -J takes them: "root@203.0.113.1,root@10.44.0.3"; malloc'd; NULL: straight */
 
 /* One table for the file's keys: parser, wgdeck-mesh(5) and completions come from it. */
 struct mesh_key {

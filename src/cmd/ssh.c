@@ -6,25 +6,14 @@
 
 #include "commands.h"
 #include "mesh_choice.h"
-#include "wgdeck/buf.h"
 #include "wgdeck/log.h"
 #include "wgdeck/ssh_command.h"
 
 static const struct cmd_option none[] = {{0}};
 
-/* "root@203.0.113.1,root@10.44.0.3", as -J takes it; NULL: straight. */
-static char *jump_text(const struct mesh *mesh, size_t node)
-{
-    size_t hops[MESH_JUMPS_MOST], count = mesh_jumps(mesh, node, hops, MESH_JUMPS_MOST);
-    struct buf text = BUF_EMPTY;
-    for (size_t i = 0; i < count; i++)
-        buf_add_format(&text, "%s%s", i ? "," : "", mesh->nodes[hops[i]].ssh);
-    return count ? buf_take(&text) : NULL;
-}
-
 static int start(const struct options *options, const struct mesh *mesh, size_t node)
 {
-    char *jump = jump_text(mesh, node);
+    char *jump = mesh_jump_text(mesh, node);
     char **words = ssh_command_words_through(options->globals.ssh_config, jump, mesh->nodes[node].ssh, (const char *const *)options->operands + 1, (size_t)options->operand_count - 1);
     free(jump);
     execvp("ssh", words);

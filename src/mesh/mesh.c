@@ -68,6 +68,15 @@ size_t mesh_jumps(const struct mesh *mesh, size_t node, size_t *hops, size_t mos
     return count;
 }
 
+char *mesh_jump_text(const struct mesh *mesh, size_t node)
+{
+    size_t hops[MESH_JUMPS_MOST], count = mesh_jumps(mesh, node, hops, MESH_JUMPS_MOST);
+    struct buf text = BUF_EMPTY;
+    for (size_t i = 0; i < count; i++)
+        buf_add_format(&text, "%s%s", i ? "," : "", mesh->nodes[hops[i]].ssh);
+    return count ? buf_take(&text) : NULL;
+}
+
 /* Where the parts of "ssh://user@host:port/" or "user@[host]:port" begin and end. */
 struct target_parts {
     const char *host;

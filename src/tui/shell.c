@@ -92,9 +92,9 @@ void shell_free(struct tui *tui)
     tui->shell = NULL;
 }
 
-static void start(struct tui *tui, const char *name, const char *target)
+static void start(struct tui *tui, const char *name, const char *target, const char *jump)
 {
-    char **words = ssh_command_words(tui->options.ssh_config, target, NULL, 0);
+    char **words = ssh_command_words_through(tui->options.ssh_config, jump, target, NULL, 0);
     char *text = mem_format("wgdeck: a shell on %s; its end brings the deck back\r\n", name);
     tui_loop_pause(tui);
     file_write_all(STDOUT_FILENO, text, strlen(text));
@@ -131,6 +131,9 @@ void tui_shell(struct tui *tui, size_t node)
         tui_notice(tui, true, "\"%s\" cannot be a host", of_mesh->ssh);
     else if (!tui->watchers)
         tui_notice(tui, false, "ssh %s", of_mesh->ssh); /* headless: what would have been started */
-    else
-        start(tui, of_mesh->name, of_mesh->ssh);
+    else {
+        char *jump = mesh_jump_text(tui->scene.picture.mesh, node);
+        start(tui, of_mesh->name, of_mesh->ssh, jump);
+        free(jump);
+    }
 }
