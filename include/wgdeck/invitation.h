@@ -10,12 +10,14 @@
  *        -> {"user":"root","port":22,"host_keys":["ssh-ed25519 AAAA...",...],"file":"/root/.ssh/authorized_keys2","warnings":[...]}
  *        codes: "taken" (an open invitation, or a joined node, of that name or address), "refused" (this sshd would not take the key: why, and what to set)
  *   {"op":"invitations","interface":"wg0"}
- *        -> {"invitations":[{"id","name","relay","made":UNIX,"by","expires":UNIX,"state":"open|joining|used|expired|revoked","addresses":[...],"key":...|null,"from":"198.51.100.7"|null,"at":UNIX|null}]}
+ *        -> {"invitations":[{"id","name","relay","made":UNIX,"by","expires":UNIX,"state":"open|joining|used|expired|revoked","addresses":[...],"key":...|null,"from":"198.51.100.7"|null,"hostname":...|null,
+ *             "host_key":...|null,"at":UNIX|null}]}
  *   {"op":"revoke","interface":"wg0","invitation":ID}  -> {"was":"open|used|expired|revoked"}   ends a join that is under way with it, too; one that was used stays joined
  *
  * The newcomer logs in with the token's key; sshd runs "wgdeck node --join ID", which speaks JSON lines and nothing else:
  *
- *   {"id":1,"op":"join","public_key":KEY,"box":BASE64,"hostname":"mail","version":"...","time":UNIX,"candidates":["192.168.1.5:51820","[2001:db8::5]:51820"]}
+ *   {"id":1,"op":"join","public_key":KEY,"box":BASE64,"hostname":"mail","version":"...","time":UNIX,"candidates":["192.168.1.5:51820","[2001:db8::5]:51820"],
+ *    "host_key":"ssh-ed25519 AAAA..."}    host_key: of its own sshd, if it has one: for the mesh file, so that SSH to it through the hub is sure of it
  *        The hub takes its lock, puts the key into the operations, makes the preshared key if a row says so, and stages its side under a guard (apply.h), at most 45 s.
  *        -> {"mesh":"prod","interface":"wg0","name":"mail","relay":true,"operations":[the newcomer's],"sealed":[{"key":HUB'S KEY,"sealed":BASE64}],"hub":{"name":"hub","key":KEY,"box":BASE64,
  *            "addresses":["10.44.0.1"]},"seen":"198.51.100.7","time":UNIX,"within":45,"generation":"..."}
@@ -63,6 +65,7 @@ void invitation_encode(const struct invitation *invitation, struct buf *token); 
 /* Blanks and line ends in TEXT (mails fold lines) do not matter. 0, or -1 with err ("the token is cut: 214 of 288 characters are there; copy it whole"). INVITATION is overwritten. */
 int invitation_decode(const char *text, size_t length, struct invitation *invitation, struct err *err);
 void invitation_wipe(struct invitation *invitation);
+bool invitation_is_host_key(const char *text); /* "ssh-ed25519 AAAA...", of any type, with what its type says in it */
 bool invitation_is_host(const char *text); /* what may stand as a place's host: an address, or a name of letters, digits, '.', '-' and '_' */
 
 void invitation_public(const struct invitation *invitation, struct buf *line);  /* "ssh-ed25519 AAAA..." */
@@ -91,7 +94,7 @@ struct invitation_record {
     size_t address_count;
     bool has_key;                              /* used (or joining): by this one */
     struct key key;
-    char *from, *hostname;                     /* used: from which address, what it calls itself; owned; may be NULL */
+    char *from, *hostname, *host_key;          /* used: from which address, what it calls itself, its sshd's key; owned; may be NULL */
     int64_t at;                                /* used: when */
 };
 /* The request "invite" (or a file of the hub) is read by the first; the file and the rows of "invitations" are written by the others. All is checked: names, lengths, counts, operations

@@ -22,7 +22,7 @@ enum { INVITE_SECONDS_DEFAULT = 1800, INVITE_SECONDS_LEAST = 60, INVITE_SECONDS_
 struct invite_row {
     size_t hub;                    /* index in invite_mesh */
     char id[INVITATION_ID_LENGTH + 1], name[INVITATION_NAME];
-    char *by, *from, *hostname;    /* the last two: who used it, NULL: nobody; owned */
+    char *by, *from, *hostname, *host_key; /* all but BY: who used it, and its sshd's key; NULL: nobody, none; owned */
     bool relay, has_key;
     int64_t made, expires, at;     /* Unix seconds of the hub's clock; 0: not said */
     enum invitation_state state;

@@ -1,4 +1,5 @@
 /* What invitations change in the mesh file: an ordinary member stands in it as soon as it is invited, with its address; one that joins by the relay when it has joined. */
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,26 +95,61 @@ static int check_recorded(const struct invite *invite, const struct mesh_node *n
                    node->name, shows);
 }
 
+/* "SHA256:..." as ssh shows it. */
+static char *fingerprint(const char *host_key)
+{
+    unsigned char bytes[1024], hash[crypto_hash_sha256_BYTES];
+    char text[sodium_base64_ENCODED_LEN(sizeof hash, sodium_base64_VARIANT_ORIGINAL_NO_PADDING)];
+    const char *gap = strchr(host_key, ' ');
+    size_t length;
+    if (!gap || sodium_base642bin(bytes, sizeof bytes, gap + 1, strlen(gap + 1), NULL, &length, NULL, sodium_base64_VARIANT_ORIGINAL))
+        return mem_text("?");
+    crypto_hash_sha256(hash, bytes, length);
+    sodium_bin2base64(text, sizeof text, hash, sizeof hash, sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
+    return mem_format("SHA256:%s", text);
+}
+
+/* The way of SSH to a node that joined by the relay: as root at its address in the mesh, through the hub; the host key is what it said of itself when it joined. */
+static void add_ssh(const struct invite *invite, const struct invite_row *row, struct mesh_edits *edits)
+{
+    char address[ADDRESS_TEXT_SIZE];
+    address_text(&row->addresses[0].address, address);
+    char *ssh = mem_format("root@%s", address);
+    mesh_edits_add(edits, MESH_EDIT_SET, row->name, "Ssh", ssh);
+    mesh_edits_add(edits, MESH_EDIT_SET, row->name, "Jump", invite->mesh->nodes[row->hub].name);
+    if (row->host_key)
+        mesh_edits_add(edits, MESH_EDIT_SET, row->name, "HostKey", row->host_key);
+    free(ssh);
+}
+
+static void say_ssh(struct invite *invite, const struct invite_row *row)
+{
+    char address[ADDRESS_TEXT_SIZE];
+    address_text(&row->addresses[0].address, address);
+    invite_say(invite, "SSH to it goes through %s (Ssh = root@%s, Jump = %s): your key must be among those that root takes there; \"wgdeck set %s Ssh=...\" changes it",
+               invite->mesh->nodes[row->hub].name, address, invite->mesh->nodes[row->hub].name, row->name);
+    if (!row->host_key)
+        return;
+    char *shown = fingerprint(row->host_key);
+    invite_say(invite, "its SSH host key, as it told %s when it joined: %s", invite->mesh->nodes[row->hub].name, shown);
+    free(shown);
+}
+
 int invite_file_record(struct invite *invite, const struct invite_row *row, struct err *err)
 {
     struct mesh_file *file = invite->options.file;
     size_t node = mesh_find_node(file->mesh, row->name);
     struct mesh_edits edits = {0};
-    char key[KEY_TEXT_SIZE], address[ADDRESS_TEXT_SIZE];
+    char key[KEY_TEXT_SIZE];
     if (node != SIZE_MAX && check_recorded(invite, &file->mesh->nodes[node], row, err))
         return -1;
     bool had_key = node != SIZE_MAX && file->mesh->nodes[node].has_public_key, has_ssh = node != SIZE_MAX && file->mesh->nodes[node].ssh;
     key_text(&row->key, key);
-    address_text(&row->addresses[0].address, address);
     if (node == SIZE_MAX)
         add_node(&edits, row->name, row->addresses, row->address_count);
     mesh_edits_add(&edits, MESH_EDIT_SET, row->name, "PublicKey", key);
-    if (row->relay && !has_ssh) {
-        char *ssh = mem_format("root@%s", address);
-        mesh_edits_add(&edits, MESH_EDIT_SET, row->name, "Ssh", ssh);
-        mesh_edits_add(&edits, MESH_EDIT_SET, row->name, "Jump", invite->mesh->nodes[row->hub].name);
-        free(ssh);
-    }
+    if (row->relay && !has_ssh)
+        add_ssh(invite, row, &edits);
     int result = mesh_file_edit(file, &edits, err);
     mesh_edits_free(&edits);
     if (result)
@@ -121,9 +157,10 @@ int invite_file_record(struct invite *invite, const struct invite_row *row, stru
     if (had_key && (has_ssh || !row->relay))
         invite_say(invite, "%s is in %s already", row->name, file->path);
     else if (row->relay)
-        invite_say(invite, "%s is in %s now, with SSH to it through %s (Ssh = root@%s, Jump = %s; wgdeck set %s changes that)", row->name, file->path,
-                   invite->mesh->nodes[row->hub].name, address, invite->mesh->nodes[row->hub].name, row->name);
+        invite_say(invite, "%s is in %s now", row->name, file->path);
     else
         invite_say(invite, "the key of %s is in %s now; \"wgdeck apply\" makes it known to the other nodes", row->name, file->path);
+    if (row->relay && !has_ssh)
+        say_ssh(invite, row);
     return 0;
 }

@@ -13,6 +13,7 @@ static void free_row(struct invite_row *row)
     free(row->by);
     free(row->from);
     free(row->hostname);
+    free(row->host_key);
     free(row->addresses);
 }
 
@@ -70,6 +71,8 @@ static bool read_row(const cJSON *object, struct invite_row *row)
     row->by = text_safe(json_get_text(object, "by", ""));
     row->from = text_safe(json_get_text(object, "from", NULL));
     row->hostname = text_safe(json_get_text(object, "hostname", NULL));
+    const char *host_key = json_get_text(object, "host_key", NULL);
+    row->host_key = host_key && invitation_is_host_key(host_key) ? mem_text(host_key) : NULL;
     row->relay = json_get_bool(object, "relay", false);
     row->made = json_get_number(object, "made", 0, INT64_MAX / 1000000000, 0);
     row->expires = json_get_number(object, "expires", 0, INT64_MAX / 1000000000, 0);

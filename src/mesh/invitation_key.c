@@ -62,6 +62,12 @@ size_t invitation_key_bytes(const char *text, unsigned char *bytes, size_t capac
     return type && type == (size_t)(gap - text) && !memcmp(bytes + 4, text, type) ? length : 0;
 }
 
+bool invitation_is_host_key(const char *text)
+{
+    unsigned char bytes[768];
+    return strlen(text) < sizeof ((struct invitation *)0)->host_keys[0] && invitation_key_bytes(text, bytes, sizeof bytes) > 0;
+}
+
 bool invitation_key_text(const unsigned char *bytes, size_t length, char *text, size_t capacity)
 {
     size_t type = type_length(bytes, length);

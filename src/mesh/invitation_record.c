@@ -27,6 +27,7 @@ void invitation_record_free(struct invitation_record *record)
     free(record->addresses);
     free(record->from);
     free(record->hostname);
+    free(record->host_key);
     *record = (struct invitation_record){0};
 }
 
@@ -159,6 +160,7 @@ static int texts_in(const cJSON *object, struct invitation_record *record, struc
         {"generation", false, is_some, &record->generation},
         {"from", false, is_address, &record->from},
         {"hostname", false, is_shown, &record->hostname},
+        {"host_key", false, invitation_is_host_key, &record->host_key},
     };
     for (size_t i = 0; i < COUNT_OF(members); i++)
         if (text_in(object, members[i].member, members[i].needed, members[i].is_right, members[i].text, err))
@@ -300,6 +302,7 @@ static void common_out(const struct invitation_record *record, enum invitation_s
         json_null(json, "key");
     json_text(json, "from", record->from);
     json_text(json, "hostname", record->hostname);
+    json_text(json, "host_key", record->host_key);
     if (record->at)
         json_number(json, "at", record->at);
     else

@@ -20,7 +20,7 @@ struct join_hub {
     enum join_hub_step step;
     struct key key;             /* the newcomer's */
     char box[KEY_TEXT_SIZE];    /* the same, for what is sealed to it */
-    char hostname[65];
+    char hostname[65], host_key[1024];
     int64_t guard;              /* clock_steady, when its time is over */
     bool over;                  /* nothing more is to be read */
     struct buf answer;          /* of the request that is under way: members */

@@ -138,7 +138,8 @@ void join_hub_free(struct join_hub *hub)
 
 static int read_request(struct join_hub *hub, const cJSON *request, struct err *err)
 {
-    const char *box = json_get_text(request, "box", ""), *hostname = json_get_text(request, "hostname", "");
+    const char *box = json_get_text(request, "box", ""), *hostname = json_get_text(request, "hostname", ""),
+               *host_key = json_get_text(request, "host_key", "");
     struct key box_key;
     if (key_parse(json_get_text(request, "public_key", ""), &hub->key) || key_is_zero(&hub->key) || key_parse(box, &box_key) || key_is_zero(&box_key)) {
         err_set(err, "public_key or box is no key");
@@ -149,6 +150,7 @@ static int read_request(struct join_hub *hub, const cJSON *request, struct err *
     if (length >= sizeof hub->hostname || !text_is_safe(hostname, length))
         hostname = "";
     snprintf(hub->hostname, sizeof hub->hostname, "%s", hostname);
+    snprintf(hub->host_key, sizeof hub->host_key, "%s", invitation_is_host_key(host_key) ? host_key : "");
     return 0;
 }
 
@@ -444,8 +446,10 @@ static void note(struct join_hub *hub)
     record->at = now_seconds();
     free(record->from);
     free(record->hostname);
+    free(record->host_key);
     record->from = mem_text(hub->from);
     record->hostname = *hub->hostname ? mem_text(hub->hostname) : NULL;
+    record->host_key = *hub->host_key ? mem_text(hub->host_key) : NULL;
 }
 
 /* The helper has put the row back, or is about to. */

@@ -9,6 +9,7 @@
 
 #include "state_parts.h"
 #include "wgdeck/clock.h"
+#include "wgdeck/file.h"
 #include "wgdeck/mem.h"
 #include "wgdeck/text.h"
 #include "wgdeck/version.h"
@@ -141,6 +142,29 @@ int join_step_key(struct join *join, struct err *err)
 
 /* --- 4: let in */
 
+/* Of this machine's own sshd, if it has one: type and key, without the comment. */
+static void add_host_key(struct json *json)
+{
+    static const char *const types[] = {"ed25519", "ecdsa", "rsa"};
+    struct buf text = BUF_EMPTY;
+    bool found = false;
+    for (size_t i = 0; !found && i < COUNT_OF(types); i++) {
+        char path[64];
+        snprintf(path, sizeof path, "/etc/ssh/ssh_host_%s_key.pub", types[i]);
+        if (file_read(path, 16 << 10, &text, NULL))
+            continue;
+        const char *line = buf_text(&text), *key = line + strcspn(line, " ");
+        size_t length = (size_t)(key - line) + strspn(key, " ");
+        length += strcspn(line + length, " \t\r\n");
+        char *both = mem_text_part(line, length);
+        found = invitation_is_host_key(both);
+        if (found)
+            json_text(json, "host_key", both);
+        free(both);
+    }
+    buf_free(&text);
+}
+
 static void add_request(const struct join *join, struct json *json)
 {
     char key[KEY_TEXT_SIZE], host[256] = "";
@@ -156,6 +180,7 @@ static void add_request(const struct join *join, struct json *json)
     json_list(json, "candidates");
     join_machine_candidates(&join->machine, join->interface, join->port, json);
     json_list_end(json);
+    add_host_key(json);
 }
 
 /* While another one joins through the hub it is locked; that takes seconds. */

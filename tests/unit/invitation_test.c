@@ -447,6 +447,7 @@ static void test_record(void **state)
     record.from = mem_text("198.51.100.7");
     record.hostname = mem_text("mail.example.org");
     record.generation = mem_text("8-3fa94c12");
+    record.host_key = mem_text(ED25519);
     char *first = written(&record);
     if (read_record(first, &again, &err))
         fail_msg("%s", err.text);
@@ -455,6 +456,7 @@ static void test_record(void **state)
     assert_int_equal(again.state, INVITATION_USED);
     assert_true(again.at == record.at && again.made == record.made && again.has_key);
     assert_string_equal(again.from, "198.51.100.7");
+    assert_string_equal(again.host_key, ED25519);
     free(first);
     free(second);
     invitation_record_free(&record);
@@ -504,6 +506,7 @@ static void test_record_refused(void **state)
         {REQUEST_WITH(ID, "a", "a", "[]", "[]", "[\"10.0.0.1\"]", ",\"key\":\"short\""), "key"},
         {REQUEST_WITH(ID, "a", "a", "[]", "[]", "[\"10.0.0.1\"]", ",\"from\":\"evil\""), "from"},
         {REQUEST_WITH(ID, "a", "a", "[]", "[]", "[\"10.0.0.1\"]", ",\"at\":-1"), "at"},
+        {REQUEST_WITH(ID, "a", "a", "[]", "[]", "[\"10.0.0.1\"]", ",\"host_key\":\"ssh-ed25519 AAAA\""), "host_key"},
         {REQUEST_WITH(ID, "a", "a", "[{\"do\":\"row\",\"key\":\"" HUB_KEY "\"}]", "[]", "[\"10.0.0.1\"]", ""), "not the newcomer's"},
         {REQUEST_WITH(ID, "a", "a", "[{\"do\":\"interface-remove\"}]", "[]", "[\"10.0.0.1\"]", ""), "no join needs"},
         {REQUEST_WITH(ID, "a", "a", "[{\"do\":\"row-remove\",\"key\":\"" PLACE "\"}]", "[]", "[\"10.0.0.1\"]", ""), "no join needs"},

@@ -23,7 +23,7 @@ enum { NODES = 3 };
 #define ROW(id, name, relay, state, address, more) "{\"id\":\"" id "\",\"name\":\"" name "\",\"relay\":" relay ",\"made\":1700000000,\"by\":\"bob@desk\",\"expires\":1700001800,\"state\":\"" state \
     "\",\"addresses\":[\"" address "\"]," more "}"
 #define NOBODY "\"key\":null,\"from\":null,\"at\":null"
-#define SOMEBODY "\"key\":\"" NEW_KEY "\",\"from\":\"198.51.100.7\",\"hostname\":\"mail.example.org\",\"at\":1700000100"
+#define SOMEBODY "\"key\":\"" NEW_KEY "\",\"from\":\"198.51.100.7\",\"hostname\":\"mail.example.org\",\"host_key\":\"" HOST_KEY "\",\"at\":1700000100"
 #define ID "00ff12ab34cd56ef"
 #define OPEN_MAIL ROW(ID, "mail", "true", "open", "10.44.0.192/32", NOBODY)
 #define USED_MAIL ROW(ID, "mail", "true", "used", "10.44.0.192/32", SOMEBODY)
@@ -534,6 +534,8 @@ static void test_wait(void **state)
     assert_true(node->has_public_key);
     assert_string_equal(node->ssh, "root@10.44.0.192");
     assert_string_equal(node->jump, "a");
+    assert_string_equal(node->host_key, HOST_KEY);
+    assert_non_null(strstr(invite_said(run.invite), "SHA256:"));
     end(&run);
 }
 
