@@ -91,6 +91,14 @@ static void fail_with_nothing(struct invite *invite)
     free(text);
 }
 
+/* It is a node of the mesh now, whether the file knows it or not. */
+static void fail_as_used(struct invite *invite, const char *name)
+{
+    bool in_file = mesh_find_node(invite->options.file->mesh, name) != SIZE_MAX;
+    invite_fail(invite, "the invitation of %s was used: it has joined, and stays so until %s%s%s\"wgdeck remove %s\"", name, in_file ? "" : "\"wgdeck invite record ", in_file ? "" : name,
+                in_file ? "" : "\" and ", name);
+}
+
 static void on_revoked(void *context, const cJSON *answer, const char *why, const char *code)
 {
     struct invite_asked *asked = context;
@@ -104,7 +112,7 @@ static void on_revoked(void *context, const cJSON *answer, const char *why, cons
     }
     const char *was = json_get_text(answer, "was", "");
     if (!strcmp(was, "used")) {
-        invite_fail(invite, "the invitation of %s was used just now: it has joined, and stays so until \"wgdeck remove %s\"", row->name, row->name);
+        fail_as_used(invite, row->name);
         return;
     }
     invite_say(invite, "the invitation of %s %s: nobody can join with it any more", row->name, !strcmp(was, "open") ? "is revoked" : "was over already");
@@ -133,7 +141,7 @@ static void revoke_it(struct invite *invite)
         return;
     }
     if (row->state == INVITATION_USED) {
-        invite_fail(invite, "the invitation of %s was used: it has joined, and stays so until \"wgdeck remove %s\"", row->name, row->name);
+        fail_as_used(invite, row->name);
         return;
     }
     memcpy(invite->invitation.id, row->id, sizeof row->id);

@@ -599,8 +599,9 @@ static void test_revoke(void **state)
         {{.rows = ROW(ID, "web", "false", "open", "10.44.0.4/32", NOBODY), .mesh = with_web}, "web", true, "taken out", NULL},
         {{.rows = ROW(ID, "web", "false", "expired", "10.44.0.4/32", NOBODY), .mesh = with_web, .was = "expired"}, "web", true, "was over already", NULL},
         {{.rows = ROW(ID, "web", "false", "open", "10.44.0.4/32", NOBODY), .mesh = by_hand}, "web", true, "is revoked", by_hand},
-        {{.rows = USED_MAIL}, "mail", false, "wgdeck remove mail", MESH},
-        {{.rows = OPEN_MAIL, .was = "used"}, "mail", false, "just now", MESH},
+        {{.rows = USED_MAIL}, "mail", false, "wgdeck invite record mail\" and \"wgdeck remove mail", MESH},
+        {{.rows = USED_WEB, .mesh = with_web}, "web", false, "stays so until \"wgdeck remove web", with_web},
+        {{.rows = OPEN_MAIL, .was = "used"}, "mail", false, "wgdeck invite record mail\" and \"wgdeck remove mail", MESH},
         {{.rows = OPEN_MAIL}, "post", false, "no invitation of post", MESH},
         {{.rows = OPEN_MAIL, .lost = "revoke"}, "mail", false, "was not revoked", MESH},
     };
