@@ -9,7 +9,8 @@
 #include "wgdeck/mem.h"
 #include "wgdeck/text.h"
 
-enum { VERIFY_WITHIN = 10, LOOK_EVERY = 5 };
+/* An interface of an earlier try has a session that the hub has forgotten: WireGuard begins another one after 15 s without an answer. */
+enum { VERIFY_WITHIN = 10, VERIFY_RESUMED_WITHIN = 25, LOOK_EVERY = 5 };
 
 static char *why_of(const cJSON *answer)
 {
@@ -77,7 +78,7 @@ static int say_silent(const struct join *join, struct err *err)
 int join_step_verify(struct join *join, struct err *err)
 {
     struct rtt rtt;
-    int result = verify(join, VERIFY_WITHIN, &rtt, err);
+    int result = verify(join, join->resumed ? VERIFY_RESUMED_WITHIN : VERIFY_WITHIN, &rtt, err);
     if (result)
         return result > 0 ? say_silent(join, err) : -1;
     cJSON *answer = join_ask(&join->hub, "\"op\":\"check\"", JOIN_CHECK, err);
@@ -118,6 +119,9 @@ static void kept(struct join *join)
 {
     struct err err;
     join->kept = join->trace.kept = true;
+    join->trace.hub_key = join->answer.hub_key;
+    if (join->answer.hub_address_count)
+        join->trace.hub_address = join->answer.hub_addresses[0];
     if (join_trace_write(&join->trace, &err))
         join_say(join, true, "%s (wgdeck leave will not know what to take away)", err.text);
     join_say(join, false, "6/6 kept at both ends");

@@ -9,7 +9,7 @@
 #include "wgdeck/mem.h"
 #include "wgdeck/text.h"
 
-#if __has_include("control.h")
+#if __has_include("control.c") /* being built */
 #include "control.h"
 #else
 static int control_leave(const char *interface, struct err *err)

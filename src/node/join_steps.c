@@ -85,7 +85,7 @@ int join_step_look(struct join *join, struct err *err)
     }
     fill_trace(join);
     if (join->resumed)
-        join_say(join, false, "1/6 an earlier try with this invitation has got as far as %s: it goes on", join->interface);
+        join_say(join, false, "1/6 an earlier try with this invitation has got as far as %s: it goes on (20 s at most)", join->interface);
     else
         join_say(join, false, "1/6 this machine can join: %s is free, and %s has WireGuard", join->interface,
                  join->machine.seen->kernel_has_wireguard && join->options->engine != ENGINE_CHOICE_EMBEDDED ? "the kernel" : "this program");
