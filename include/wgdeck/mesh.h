@@ -62,7 +62,7 @@ struct mesh {
     bool preshared_keys;
     struct prefix *relay_networks;
     size_t relay_network_count;
-    uint16_t relay_port;          /* RelayPort: of the opaque relay on mesh_relay (relay.h); 51821 by default, 51822 where that is its ListenPort */
+    uint16_t relay_port;          /* RelayPort: of the opaque relay on mesh_relay (relay.h); 51821 by default, 51823 where that is its ListenPort */
     struct prefix *reserved;      /* Reserved lines: never given to a node by wgdeck; owned */
     size_t reserved_count;
     struct mesh_node *nodes;      /* in the file's order; owned */

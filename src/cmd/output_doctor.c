@@ -40,8 +40,10 @@ static void add_place(const struct report *report, const struct fault *fault, st
     if (interface)
         buf_add_format(&place, "%s on ", interface);
     buf_add_text(&place, node->name);
+    char *jump = mesh_jump_text(report->mesh, fault->nodes[0]);
     if (node->ssh && strcmp(node->ssh, node->name) != 0)
-        buf_add_format(&place, " (ssh %s)", node->ssh);
+        buf_add_format(&place, " (ssh %s%s%s%s)", jump ? "-J " : "", jump ? jump : "", jump ? " " : "", node->ssh);
+    free(jump);
     const struct observed_config *config =
         interface ? observation_config(&report->observed->nodes[fault->nodes[0]], interface) : NULL;
     if (config && config->path)

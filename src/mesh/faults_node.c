@@ -86,10 +86,17 @@ static char *fill_in(const char *text, const char *name, const char *target)
     return buf_take(&buf);
 }
 
-static void add_reach_remedy(struct fault *fault, const struct node_view *view)
+static void add_reach_remedy(const struct context *context, struct fault *fault, const struct node_view *view)
 {
     const char *name = view->name;
     struct buf target = BUF_EMPTY;
+    char *jump = mesh_jump_text(context->mesh, (size_t)(view - context->views));
+    if (jump) {
+        buf_add_text(&target, "-J ");
+        words_add_shell(&target, jump);
+        buf_add_char(&target, ' ');
+    }
+    free(jump);
     add_ssh_target(&target, view->node->ssh ? view->node->ssh : name);
     if (view->seen->reach == REACH_OK) {
         fault_remedy(fault, "log in to %s as root, or allow the login sudo, so that its WireGuard can be read", name);
@@ -126,7 +133,7 @@ static void name_unreachable(struct context *context, size_t node)
     }
     if (view->seen->reach == REACH_OK)
         fault->severity = SEVERITY_WARNING;
-    add_reach_remedy(fault, view);
+    add_reach_remedy(context, fault, view);
     view->root = fault_index(context);
     add_why(context, node, view->root);
     add_who_hears(context, node, view->root);

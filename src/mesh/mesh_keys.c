@@ -33,7 +33,7 @@
         "ways that are found while it runs.")                                                                           \
     KEY("Mesh", "RelayPort", false, mesh_take_relay_port, "PORT",                                                       \
         "The UDP port on which the node of RelayNetwork forwards sealed packets, which it cannot read, between nodes "  \
-        "that cannot reach each other; 51821 by default (51822 where its ListenPort is that).")                         \
+        "that cannot reach each other; 51821 by default (51823 where its ListenPort is that).")                         \
     KEY("Mesh", "Reserved", true, mesh_take_reserved, "PREFIX, ...",                                                    \
         "Parts of Network, or single addresses, that wgdeck gives to no new node: those of a router, a printer, a "    \
         "range that something else hands out.")                                                                        \

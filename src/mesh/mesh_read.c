@@ -10,6 +10,7 @@
 #include "wgdeck/text.h"
 
 #define RELAY_PORT_DEFAULT 51821 /* RELAY_PORT in wgdeck/relay.h */
+#define RELAY_PORT_OTHER 51823   /* 51822 is where the hub and the nodes that joined talk inside the tunnel */
 
 int mesh_refuse(const struct mesh_reading *reading, size_t line, const char *format, ...)
 {
@@ -205,7 +206,7 @@ static void fill_defaults(struct mesh *mesh)
     }
     size_t relay = mesh->relay_port ? SIZE_MAX : mesh_relay(mesh);
     if (!mesh->relay_port)
-        mesh->relay_port = relay != SIZE_MAX && mesh->nodes[relay].listen_port == RELAY_PORT_DEFAULT ? RELAY_PORT_DEFAULT + 1 : RELAY_PORT_DEFAULT;
+        mesh->relay_port = relay != SIZE_MAX && mesh->nodes[relay].listen_port == RELAY_PORT_DEFAULT ? RELAY_PORT_OTHER : RELAY_PORT_DEFAULT;
 }
 
 struct mesh *mesh_read(const struct conf *conf, struct buf *warnings, struct err *err)

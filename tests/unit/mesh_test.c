@@ -81,7 +81,7 @@ static void test_whole_file(void **state)
     assert_int_equal(mesh->keepalive, 25);
     assert_int_equal(mesh->network_count, 2);
     assert_int_equal(mesh->relay_network_count, 1);
-    assert_int_equal(mesh->relay_port, 51822); /* 51821 is the ListenPort of the relay, which is the first gateway */
+    assert_int_equal(mesh->relay_port, 51823); /* 51821 is the ListenPort of the relay, which is the first gateway */
     assert_int_equal(mesh->node_count, 3);
 
     const struct mesh_node *api = &mesh->nodes[0], *db = &mesh->nodes[1], *edge = &mesh->nodes[2];
