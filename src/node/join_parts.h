@@ -72,6 +72,8 @@ struct join_trace {
     char interface[IFNAMSIZ];
     char id[INVITATION_ID_LENGTH + 1];
     char *mesh, *name, *hub;                  /* owned; "" when not known yet */
+    struct key hub_key;                       /* zero: not known */
+    struct address hub_address;               /* in the mesh; family 0: not known */
     bool relay, kept;                         /* kept: the hub has said so */
     int64_t at;                               /* Unix seconds */
     char **made;                              /* paths that were not there before; owned */

@@ -84,12 +84,18 @@ int join_trace_write(const struct join_trace *trace, struct err *err)
 {
     struct buf text = BUF_EMPTY;
     struct json json = json_begin(&text);
-    char *path = change_path(trace->interface, "joined");
+    char *path = change_path(trace->interface, "joined"), key[KEY_TEXT_SIZE], address[ADDRESS_TEXT_SIZE];
     json_object(&json, NULL);
     json_text(&json, "invitation", trace->id);
     json_text(&json, "mesh", trace->mesh);
     json_text(&json, "name", trace->name);
     json_text(&json, "hub", trace->hub);
+    if (trace->hub_address.family) { /* for the talk with it through the tunnel (control.h) */
+        key_text(&trace->hub_key, key);
+        address_text(&trace->hub_address, address);
+        json_text(&json, "hub_key", key);
+        json_text(&json, "hub_address", address);
+    }
     json_bool(&json, "relay", trace->relay);
     json_bool(&json, "kept", trace->kept);
     json_number(&json, "at", trace->at);
@@ -129,6 +135,8 @@ static int take(const cJSON *object, struct join_trace *trace)
     trace->mesh = name_in(object, "mesh");
     trace->name = name_in(object, "name");
     trace->hub = name_in(object, "hub");
+    if (key_parse(json_get_text(object, "hub_key", ""), &trace->hub_key) || address_parse(json_get_text(object, "hub_address", ""), &trace->hub_address))
+        trace->hub_address = (struct address){0};
     trace->relay = json_get_bool(object, "relay", false);
     trace->kept = json_get_bool(object, "kept", false);
     trace->at = json_get_number(object, "at", 0, INT64_MAX / INT64_C(1000000000), 0);
