@@ -1,6 +1,5 @@
 /* The helper's operations "invite", "invitations" and "revoke" on the hub (wgdeck/invitation.h). What an invite has done is undone when a later step of it fails. */
 #include <errno.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +16,7 @@
 #include "wgdeck/mem.h"
 #include "wgdeck/text.h"
 
-enum { OPEN_MOST = 256, GROUPS_MOST = 256, DAYS_MOST = 31 };
+enum { OPEN_MOST = 256, DAYS_MOST = 31 };
 static const double sudo_patience = 10, join_patience = 15;
 
 static int64_t now_seconds(void)
@@ -71,14 +70,11 @@ static int fail(struct inviting *inviting, const char *code)
 
 /* --- may it be? */
 
-/* The request's number is "id", too: the invitation's is "invitation", or the "id" that is a text. */
+/* The request's number is its "id": the invitation's is "invitation". */
 static const char *id_of(const cJSON *request)
 {
-    const cJSON *item;
-    cJSON_ArrayForEach(item, request)
-        if (cJSON_IsString(item) && (!strcmp(item->string, "invitation") || !strcmp(item->string, "id")) && invite_id_is_valid(item->valuestring))
-            return item->valuestring;
-    return NULL;
+    const char *id = json_get_text(request, "invitation", "");
+    return invite_id_is_valid(id) ? id : NULL;
 }
 
 static int read_record(const cJSON *request, struct invitation_record *record, struct err *err)
@@ -87,8 +83,7 @@ static int read_record(const cJSON *request, struct invitation_record *record, s
     cJSON *object = cJSON_Duplicate(request, true);
     if (!object)
         return err_set(err, "the request cannot be read");
-    while (cJSON_HasObjectItem(object, "id"))
-        cJSON_DeleteItemFromObjectCaseSensitive(object, "id");
+    cJSON_DeleteItemFromObjectCaseSensitive(object, "id");
     if (id)
         cJSON_AddStringToObject(object, "id", id);
     int result = invitation_record_read(object, record, err);
@@ -179,23 +174,6 @@ static int check_taken(struct inviting *inviting, struct err *err)
 
 /* --- which account, which file */
 
-/* Names of its groups, NULL at the end; NAMES and what is in it with free. */
-static char **groups_of(const struct account *account)
-{
-    gid_t ids[GROUPS_MOST];
-    int count = GROUPS_MOST;
-    char **names = mem_alloc(GROUPS_MOST + 1, sizeof *names), room[16384];
-    size_t length = 0;
-    if (getgrouplist(account->name, account->gid, ids, &count) < 0)
-        count = GROUPS_MOST;
-    for (int i = 0; i < count; i++) {
-        struct group row, *found = NULL;
-        if (!getgrgid_r(ids[i], &row, room, sizeof room, &found) && found)
-            names[length++] = mem_text(row.gr_name);
-    }
-    return names;
-}
-
 static void take_port(struct inviting *inviting, const struct sshd_says *says)
 {
     unsigned long long number = 22;
@@ -211,7 +189,9 @@ static int try_account(struct inviting *inviting, const char *name, struct err *
     struct sshd_says says = {0};
     if (account_find(name, &inviting->account))
         return err_set(err, "no account %s is in the password file here", name);
-    char **groups = groups_of(&inviting->account);
+    gid_t ids[ACCOUNT_GROUPS];
+    size_t count;
+    char **groups = account_groups(&inviting->account, ids, &count);
     int result = sshd_ask(name, inviting->connection, &says, err);
     if (!result)
         result = sshd_accepts(&says, &inviting->account, (const char *const *)groups, &inviting->warnings, err);
@@ -244,20 +224,26 @@ static void forget_account(struct inviting *inviting)
 
 /* --- doing it */
 
+static const char *find_sudo(void)
+{
+    static const char *const places[] = {"/usr/bin/sudo", "/usr/local/bin/sudo", "/bin/sudo"};
+    for (size_t i = 0; i < COUNT_OF(places); i++)
+        if (access(places[i], X_OK) == 0)
+            return places[i];
+    return NULL;
+}
+
 static char *command_of(const struct inviting *inviting)
 {
-    return mem_format("%s%s node --join %s", inviting->with_sudo ? "sudo -n " : "", BOOT_PROGRAM, inviting->entry.record.id);
+    const char *sudo = inviting->with_sudo ? find_sudo() : NULL;
+    return mem_format("%s%s" BOOT_PROGRAM " node --join %s", sudo ? sudo : "", sudo ? " -n " : "", inviting->entry.record.id);
 }
 
 /* The very command, which ends at once since nothing is said to it: may this account run it as root, without being asked for a password? */
 static int try_sudo(const struct inviting *inviting, struct err *err)
 {
-    static const char *const places[] = {"/usr/bin/sudo", "/usr/local/bin/sudo", "/bin/sudo"};
     struct buf said = BUF_EMPTY;
-    const char *sudo = NULL;
-    for (size_t i = 0; i < COUNT_OF(places) && !sudo; i++)
-        if (access(places[i], X_OK) == 0)
-            sudo = places[i];
+    const char *sudo = find_sudo();
     const char *const words[] = {sudo, "-n", BOOT_PROGRAM, "node", "--join", inviting->entry.record.id, NULL};
     int status = sudo ? invite_run(words, &inviting->account, sudo_patience, NULL, &said, err) : err_set(err, "no sudo is here");
     if (status > 0)

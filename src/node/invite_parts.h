@@ -20,8 +20,10 @@ struct account {
     gid_t gid;
     char *home, *shell; /* owned */
 };
-/* 0; 1: there is none; name, home and shell are as the system has them. */
-int account_find(const char *name, struct account *account);
+enum { ACCOUNT_GROUPS = 256 };
+int account_find(const char *name, struct account *account); /* 0; 1: there is none in /etc/passwd */
+/* Its groups in /etc/group: IDS, its own first; names, NULL at the end, with free. */
+char **account_groups(const struct account *account, gid_t ids[static ACCOUNT_GROUPS], size_t *count);
 void account_free(struct account *account);
 /* In a child that is to be nobody else: groups, ids, home as the working folder. AS NULL or of our own id: as we are. 0, or -1. */
 int account_become(const struct account *as);

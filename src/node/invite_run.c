@@ -17,18 +17,56 @@
 
 enum { OUTPUT_MOST = 1 << 20 };
 
-/* --- accounts */
+/* --- accounts: from the files themselves, as the system's own lookups load libraries of the node into a program that has none, and crash there */
 
 int account_find(const char *name, struct account *account)
 {
     struct passwd row, *found = NULL;
-    char room[16384];
+    char room[16384], *path = mem_format("%s/etc/passwd", change_root);
+    FILE *file = fopen(path, "re");
     *account = (struct account){0};
-    if (!*name || strlen(name) >= sizeof account->name || getpwnam_r(name, &row, room, sizeof room, &found) || !found || !row.pw_dir || row.pw_dir[0] != '/')
+    free(path);
+    if (!*name || strlen(name) >= sizeof account->name)
+        found = NULL;
+    else
+        while (file && !fgetpwent_r(file, &row, room, sizeof room, &found) && strcmp(found->pw_name, name) != 0)
+            found = NULL;
+    if (file)
+        fclose(file);
+    if (!found || !row.pw_dir || row.pw_dir[0] != '/')
         return 1;
     *account = (struct account){.uid = row.pw_uid, .gid = row.pw_gid, .home = mem_text(row.pw_dir), .shell = mem_text(row.pw_shell && *row.pw_shell ? row.pw_shell : "/bin/sh")};
     snprintf(account->name, sizeof account->name, "%s", name);
     return 0;
+}
+
+static bool is_member(const struct group *group, const struct account *account)
+{
+    bool is = group->gr_gid == account->gid;
+    for (char *const *member = group->gr_mem; !is && member && *member; member++)
+        is = !strcmp(*member, account->name);
+    return is;
+}
+
+char **account_groups(const struct account *account, gid_t ids[static ACCOUNT_GROUPS], size_t *count)
+{
+    enum { ROOM = 1 << 20 };
+    struct group row, *found;
+    char *path = mem_format("%s/etc/group", change_root), *room = mem_alloc(ROOM, 1), **names = mem_alloc(ACCOUNT_GROUPS + 1, sizeof *names);
+    FILE *file = fopen(path, "re");
+    ids[0] = account->gid;
+    *count = 1;
+    for (size_t named = 0; file && named < ACCOUNT_GROUPS && *count < ACCOUNT_GROUPS && !fgetgrent_r(file, &row, room, ROOM, &found);)
+        if (is_member(&row, account)) {
+            names[named++] = mem_text(row.gr_name);
+            if (row.gr_gid != account->gid)
+                ids[(*count)++] = row.gr_gid;
+        }
+    if (file)
+        fclose(file);
+    free(path);
+    free(room);
+    return names;
 }
 
 void account_free(struct account *account)
@@ -40,9 +78,15 @@ void account_free(struct account *account)
 
 int account_become(const struct account *as)
 {
+    gid_t ids[ACCOUNT_GROUPS];
+    size_t count;
     if (!as || as->uid == geteuid())
         return 0;
-    if (initgroups(as->name, as->gid) || setresgid(as->gid, as->gid, as->gid) || setresuid(as->uid, as->uid, as->uid))
+    char **names = account_groups(as, ids, &count);
+    for (char **name = names; *name; name++)
+        free(*name);
+    free(names);
+    if (setgroups(count, ids) || setresgid(as->gid, as->gid, as->gid) || setresuid(as->uid, as->uid, as->uid))
         return -1;
     return setuid(0) == 0 ? -1 : chdir("/"); /* there must be no way back */
 }
