@@ -65,7 +65,7 @@ const char *invite_working(const struct invite *invite);    /* one safe line: wh
 const char *invite_warnings(const struct invite *invite);   /* safe lines; "" none */
 const char *invite_said(const struct invite *invite);       /* DONE: what was done, and what comes next: safe lines */
 const struct mesh *invite_mesh(const struct invite *invite); /* as the file was when it began */
-struct fanout *invite_fanout(const struct invite *invite);   /* to answer questions */
+struct fanout *invite_fanout(const struct invite *invite);   /* to answer questions; may be another one after changed */
 const struct invite_row *invite_rows(const struct invite *invite, size_t *count); /* what the hubs keep, the newest first; of MAKE once its hub has said so */
 
 /* From made on. */

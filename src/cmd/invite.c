@@ -56,7 +56,7 @@ static int read_task(struct inviting *inviting, const struct cmd *cmd)
     for (size_t i = 0; operands && i < COUNT_OF(tasks); i++)
         if (!strcmp(options->operands[0], tasks[i].word)) {
             if (operands != tasks[i].operands)
-                return options_usage_error(cmd, tasks[i].operands == 1 ? "\"invite list\" takes no name" : "which one? One name of a node, or the number that \"invite list\" shows");
+                return options_usage_error(cmd, tasks[i].operands == 1 ? "\"invite list\" takes no name" : "which one? One name of a node, or the id that \"invite list --json\" shows");
             wanted->task = tasks[i].task;
         }
     if (wanted->task == INVITE_MAKE && operands != 1)
@@ -103,6 +103,8 @@ static void on_made(void *context, struct invite *invite)
 static void on_changed(void *context, struct invite *invite)
 {
     struct inviting *inviting = context;
+    if (inviting->ask)
+        ask_attach(inviting->ask, invite_fanout(invite));
     if (inviting->made)
         log_notice("invite: %s", invite_working(invite));
     else if (isatty(STDERR_FILENO) && !ask_pending(inviting->ask))

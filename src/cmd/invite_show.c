@@ -206,7 +206,7 @@ static void when_text(const struct invite_row *row, int64_t now, char text[stati
 static void list_text(const struct inviting *inviting, struct buf *text)
 {
     struct terminal terminal = terminal_of(STDOUT_FILENO, &inviting->options.globals);
-    struct columns columns = {.count = 8, .titles = {"NODE", "STATE", "WHEN", "ADDRESS", "HUB", "BY", "FROM", "NUMBER"}};
+    struct columns columns = {.count = 7, .titles = {"NODE", "STATE", "WHEN", "ADDRESS", "HUB", "BY", "FROM"}};
     int64_t now = clock_wall() / CLOCK_SECOND;
     size_t count;
     const struct invite_row *rows = invite_rows(inviting->invite, &count);
@@ -219,7 +219,7 @@ static void list_text(const struct inviting *inviting, struct buf *text)
         if (row->from)
             buf_add_format(&from, row->hostname ? "%s (%s)" : "%s", row->from, row->hostname);
         const char *const cells[] = {row->name, invitation_states[row->state], when, buf_text(&addresses), invite_mesh(inviting->invite)->nodes[row->hub].name,
-                                     row->by, buf_text(&from), row->id};
+                                     row->by, buf_text(&from)};
         columns_row(&columns, mark_of(row), cells);
         buf_free(&addresses);
         buf_free(&from);

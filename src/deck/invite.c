@@ -177,13 +177,25 @@ static int open_look(struct invite *invite, struct err *err)
 {
     static const struct look_events events = {.changed = on_changed};
     struct look_options options = invite->options.look;
+    buf_clear(&invite->hubs);
     for (size_t i = 0; i < invite->asked_count; i++)
         buf_add_format(&invite->hubs, "%s%s", i ? "," : "", invite->mesh->nodes[invite->asked[i].node].name);
     options.mode = LOOK_AUTO;
     options.interface = NULL;
-    options.nodes = invite->options.task == INVITE_MAKE && invite->options.relay ? NULL : buf_text(&invite->hubs); /* of an ordinary member the others learn by apply */
+    options.nodes = invite->options.task == INVITE_MAKE && invite->options.relay && !invite->token.length ? NULL : buf_text(&invite->hubs); /* of an ordinary member the others learn by apply */
     invite->look = look_new(invite->loop, invite->mesh, &options, &events, invite, err);
     return invite->look ? 0 : -1;
+}
+
+int invite_reconnect(struct invite *invite, struct err *err)
+{
+    close_helpers(invite);
+    look_free(invite->look);
+    invite->look = NULL;
+    if (open_look(invite, err))
+        return -1;
+    invite->asked[0].helper = helper_new(invite->loop, look_session(invite->look, invite->asked[0].node), &invite->program, NULL, NULL);
+    return 0;
 }
 
 static int begin(struct invite *invite, struct err *err)

@@ -46,7 +46,8 @@ struct invite {
     bool edited;                   /* [Node NAME] was written for it */
     struct buf before;             /* the file, before that */
     struct key place;
-    size_t joining;                /* STEP_WAITING: seconds since someone began to join; 0: nobody */
+    bool joining;                  /* STEP_WAITING: someone is at it */
+    bool lost;                     /* STEP_WAITING: the hub cannot be reached now */
 };
 
 /* invite.c */
@@ -55,6 +56,7 @@ void invite_work(struct invite *invite, const char *format, ...) __attribute__((
 void invite_warn(struct invite *invite, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void invite_say(struct invite *invite, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void invite_fail(struct invite *invite, const char *format, ...) __attribute__((format(printf, 2, 3))); /* and it is over */
+int invite_reconnect(struct invite *invite, struct err *err);              /* to the hub alone, with everything new; not inside anybody's call */
 void invite_end(struct invite *invite);                                   /* well */
 const char *invite_hub_name(const struct invite *invite);                  /* of MAKE */
 int64_t invite_hub_time(const struct invite *invite);                      /* Unix seconds by the hub's clock, as near as is known */

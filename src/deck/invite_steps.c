@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "invite_private.h"
+#include "wgdeck/clock.h"
 #include "wgdeck/mem.h"
 #include "wgdeck/text.h"
 
@@ -12,6 +13,8 @@
 #define PATIENCE_REVOKE 60.0 /* a join that is under way is put back */
 #define PATIENCE_NODES 2.0   /* for the readings of other nodes, when the hub's is there: only warnings come of them */
 #define POLL 1.0
+#define RECONNECT 3.0
+enum { GIVE_UP = 120 };      /* seconds after the invitation's end */
 
 /* --- lists */
 
@@ -180,9 +183,25 @@ static void fail_made(struct invite *invite, const char *why)
 
 static void on_polled(void *context, const cJSON *answer, const char *why, const char *code);
 
+/* Such a wait outlives many a connection. */
+static void go_on_later(struct invite *invite, const char *why)
+{
+    if (clock_wall() / CLOCK_SECOND > invite->invitation.expires + GIVE_UP) {
+        invite_fail(invite, "%s cannot be reached (%s), and the invitation is over by now: \"wgdeck invite list\" shows what came of it", invite_hub_name(invite), why);
+        return;
+    }
+    if (!invite->lost)
+        invite_work(invite, "%s cannot be reached (%s): trying again; the invitation holds", invite_hub_name(invite), why);
+    invite->lost = true;
+    invite_soon(invite, RECONNECT);
+}
+
 void invite_poll(struct invite *invite)
 {
-    if (invite->asked[0].helper)
+    struct err err;
+    if (invite->lost && !invite->asked[0].helper && invite_reconnect(invite, &err))
+        invite_fail(invite, "%s", err.text);
+    else
         ask_for_list(&invite->asked[0], on_polled, PATIENCE_LIST);
 }
 
@@ -202,10 +221,13 @@ static void look_at_row(struct invite *invite, const struct invite_row *row)
     if (invite_row_is_used(row)) {
         was_used(invite, row);
     } else if (row->state == INVITATION_EXPIRED || row->state == INVITATION_REVOKED) {
+        struct err err;
+        if (invite_file_withdraw(invite, row, &err))
+            invite_warn(invite, "%s", err.text);
         invite_fail(invite, "%s has not joined: its invitation %s", row->name, row->state == INVITATION_EXPIRED ? "has expired; make another one" : "was revoked");
     } else {
         bool joining = row->state == INVITATION_JOINING;
-        if (joining != (invite->joining > 0)) {
+        if (joining != invite->joining) {
             if (joining)
                 invite_work(invite, "%s is joining%s%s", row->name, row->from ? " from " : "", row->from ? row->from : "");
             else
@@ -221,11 +243,19 @@ static void on_polled(void *context, const cJSON *answer, const char *why, const
     struct invite_asked *asked = context;
     struct invite *invite = asked->invite;
     struct err err;
-    (void)code;
+    if (!answer && (!strcmp(code, "lost") || !strcmp(code, "late"))) {
+        helper_free(asked->helper);
+        asked->helper = NULL;
+        go_on_later(invite, why);
+        return;
+    }
     if (!answer || invite_rows_read(invite, asked->node, answer, &err)) {
         invite_fail(invite, "%s: %s; the invitation still holds (wgdeck invite list)", invite_hub_name(invite), answer ? err.text : why);
         return;
     }
+    if (invite->lost)
+        invite_work(invite, "%s is reached again", invite_hub_name(invite));
+    invite->lost = false;
     const struct invite_row *row = invite_row_of(invite, invite->invitation.id, NULL);
     if (row)
         look_at_row(invite, row);

@@ -37,7 +37,7 @@ struct world {
     const char *refused, *code;   /* "invite" is refused so */
     const char *lost;             /* the op at which a is lost */
     const char *was;              /* of "revoke"; NULL: open */
-    const char *states[4];        /* of the invitation that is waited for, one a poll */
+    const char *states[4];        /* of the invitation that is waited for, one a poll; "lost": the connection is */
     bool no_device;               /* a runs no WireGuard */
     bool joined;                  /* NEW_KEY has a row on a, for 10.44.0.192 */
     bool old_routes;              /* b and c do not know of RelayNetwork */
@@ -142,6 +142,11 @@ static void fake_answer(struct fanout_request *request, const cJSON *asked)
     struct buf text = BUF_EMPTY, members = BUF_EMPTY;
     buf_add_format(&script.said, "%c %s\n", (char)('a' + request->session->node), op);
     if (world->lost && request->session->node == 0 && !strcmp(world->lost, op)) {
+        lose(request);
+        return;
+    }
+    if (*script.id && !strcmp(op, "invitations") && script.polls < COUNT_OF(world->states) && world->states[script.polls] && !strcmp(world->states[script.polls], "lost")) {
+        script.polls++;
         lose(request);
         return;
     }
@@ -539,6 +544,17 @@ static void test_wait(void **state)
     end(&run);
 }
 
+static void test_wait_reconnects(void **state)
+{
+    static const struct world world = {.states = {"open", "lost", "lost", "used"}};
+    struct run run = {0};
+    (void)state;
+    must_succeed(&run, &world, (struct invite_options){.task = INVITE_MAKE, .name = "mail", .relay = true, .wait = true});
+    assert_non_null(strstr(buf_text(&run.told), "waiting for mail to join\na cannot be reached (connection lost, as scripted): trying again; the invitation holds\na is reached again\n"));
+    assert_int_not_equal(mesh_find_node(run.file.mesh, "mail"), SIZE_MAX);
+    end(&run);
+}
+
 static void test_wait_member(void **state)
 {
     static const struct world world = {.states = {"used"}};
@@ -685,7 +701,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_relay),    cmocka_unit_test(test_member),  cmocka_unit_test(test_preshared), cmocka_unit_test(test_refusals),        cmocka_unit_test(test_reserved),
-        cmocka_unit_test(test_warnings), cmocka_unit_test(test_wait),    cmocka_unit_test(test_wait_member), cmocka_unit_test(test_wait_in_vain), cmocka_unit_test(test_edited_meanwhile),
+        cmocka_unit_test(test_warnings), cmocka_unit_test(test_wait),    cmocka_unit_test(test_wait_reconnects), cmocka_unit_test(test_wait_member), cmocka_unit_test(test_wait_in_vain), cmocka_unit_test(test_edited_meanwhile),
         cmocka_unit_test(test_list),     cmocka_unit_test(test_revoke),  cmocka_unit_test(test_record),    cmocka_unit_test(test_freed),
     };
     return cmocka_run_group_tests(tests, make_world, remove_world);
