@@ -30,6 +30,10 @@ int node_guard(const char *interface);
 /* The hub's side of a join by the invitation ID (invitation.h), as sshd runs it: JSON lines on two descriptors, at most two minutes. The exit status: 0, or 2 where ID is none. */
 int node_join(const char *id, int input, int output);
 
+/* The watcher of what the ladder carries on INTERFACE (ladder.h), and on a node that has joined the talk with its hub: started by the helper, by "wgdeck up" and by a join. Ends when there is nothing to
+ * do any more. The exit status. */
+int node_paths(const char *interface);
+
 /* The fixed commands that the deck runs over SSH (src/node/bootstrap.c). They contain no data; data is on stdin. */
 extern const char node_bare_command[];      /* reads one line "SALT" (64 hex) on stdin, prints the bare look */
 extern const char node_bootstrap_command[]; /* reads one line "MODE SHA256 SIZE SALT"; see src/node/bootstrap.c for the dialogue */

@@ -18,12 +18,16 @@ static int run(const struct cmd *cmd, const struct cmd_globals *globals, int arg
     const char *invited = options_value(&options, "join");
     if (invited)
         return node_join(invited, STDIN_FILENO, STDOUT_FILENO) == 0 ? CMD_OK : CMD_FAILED;
+    const char *watched = options_value(&options, "paths");
+    if (watched)
+        return node_paths(watched) == 0 ? CMD_OK : CMD_FAILED;
     return node_serve(STDIN_FILENO, STDOUT_FILENO) == 0 ? CMD_OK : CMD_FAILED;
 }
 
 static const struct cmd_option node_options[] = {
     {.name = "guard", .argument = "INTERFACE", .help = "be the guard of a change that the helper has begun: put the old state back unless it is confirmed"},
     {.name = "join", .argument = "ID", .help = "be the hub of a node that joins by the invitation of this number, as sshd runs it"},
+    {.name = "paths", .argument = "INTERFACE", .help = "watch what goes another way than the saved file says, and give it back to the hub's when it dies"},
     {0},
 };
 

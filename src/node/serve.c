@@ -315,7 +315,7 @@ static const struct server_operation own_operations[] = {
     {"stop", stop_watch},
     {0},
 };
-static const struct server_operation *const tables[] = {own_operations, serve_change_operations, serve_link_operations, serve_invite_operations};
+static const struct server_operation *const tables[] = {own_operations, serve_change_operations, serve_link_operations, serve_invite_operations, serve_path_operations};
 
 static const struct server_operation *find_operation(const char *name)
 {

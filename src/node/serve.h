@@ -15,6 +15,7 @@ struct server_operation {
 };
 extern const struct server_operation serve_change_operations[]; /* change.c */
 extern const struct server_operation serve_link_operations[];   /* serve_links.c: facts, verify */
+extern const struct server_operation serve_path_operations[];   /* serve_paths.c: path, path-look */
 extern const struct server_operation serve_invite_operations[]; /* invite.c */
 
 struct ev_loop *server_loop(const struct server *server);
