@@ -18,6 +18,7 @@ const struct cmd *const cmd_table[] = {
     &cmd_invite,
     &cmd_join,
     &cmd_leave,
+    &cmd_path,
     &cmd_export,
     &cmd_import,
     &cmd_exec,
