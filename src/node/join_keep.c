@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "join_steps.h"
+#include "paths.h"
 #include "wgdeck/clock.h"
 #include "wgdeck/mem.h"
 #include "wgdeck/text.h"
@@ -124,6 +125,8 @@ static void kept(struct join *join)
         join->trace.hub_address = join->answer.hub_addresses[0];
     if (join_trace_write(&join->trace, &err))
         join_say(join, true, "%s (wgdeck leave will not know what to take away)", err.text);
+    if (path_watch_start(join->interface, &err))
+        join_say(join, true, "%s: other nodes are reached through the hub only", err.text);
     join_say(join, false, "6/6 kept at both ends");
 }
 

@@ -27,6 +27,7 @@ static const struct {
     {"/var/lib/wgdeck/%i/restored", false, false},
     {"/var/lib/wgdeck/%i/guard.log", false, false},
     {"/run/wgdeck/%i.paths", false, false},
+    {"/run/wgdeck/%i.paths.lock", false, false},
     {"/run/wgdeck/%i.lock", false, false},
     {"/run/wgdeck/%i.turn", false, false},
     {"/run/wgdeck", true, false},

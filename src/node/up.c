@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "change.h"
+#include "paths.h"
 #include "up.h"
 #include "wgdeck/clock.h"
 #include "wgdeck/file.h"
@@ -318,6 +320,16 @@ static void say_up(const struct work *work, const struct up_plan *plan, struct b
                    work->file->wanted.address_count, work->file->wanted.device.peer_count, routes);
 }
 
+/* On a node that has joined by an invitation: the talk with its hub (control.h). The interface is up in any case. */
+static void watch_if_joined(const char *name)
+{
+    char *path = change_path(name, "joined");
+    struct err err;
+    if (!access(path, F_OK) && path_watch_start(name, &err))
+        log_notice("%s", err.text);
+    free(path);
+}
+
 int up_run(const struct up_options *options, struct buf *said, struct err *err)
 {
     struct up_file file;
@@ -333,8 +345,10 @@ int up_run(const struct up_options *options, struct buf *said, struct err *err)
             say_plan(&plan, file.name, said);
         else if (!work.secrets)
             result = err_set(err, "no memory is left that can be locked for keys (ulimit -l)");
-        else if ((result = do_all(&work, &plan)) == 0)
+        else if ((result = do_all(&work, &plan)) == 0) {
             say_up(&work, &plan, said);
+            watch_if_joined(file.name);
+        }
         up_secrets_free(work.secrets);
         up_plan_free(&plan);
         nl_socket_free(work.socket);
