@@ -67,6 +67,8 @@ struct lint {
 };
 void lint_mesh(const struct mesh *mesh, const struct desired *desired, const struct observed *seen, struct lint *lint); /* LINT zeroed */
 void lint_leave_out(struct lint *lint, const bool *leaving); /* per node: what concerns one that is taken out is no reason to keep it */
+/* What those that stay need of those that are taken out: the way of their SSH (Jump), the relay through which they joined. Errors, put before all others. */
+void lint_leaving(const struct mesh *mesh, const bool *leaving, struct lint *lint);
 void lint_free(struct lint *lint);
 bool lint_has_error(const struct lint *lint);
 

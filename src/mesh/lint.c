@@ -156,6 +156,31 @@ void lint_leave_out(struct lint *lint, const bool *leaving)
     lint->count = kept;
 }
 
+static void __attribute__((format(printf, 4, 5))) put_first(struct lint *lint, size_t stays, size_t leaves, const char *format, ...)
+{
+    struct buf text = BUF_EMPTY;
+    va_list arguments;
+    va_start(arguments, format);
+    buf_add_vformat(&text, format, arguments);
+    va_end(arguments);
+    MEM_GROW(lint->findings, lint->count, lint->capacity);
+    memmove(&lint->findings[1], lint->findings, lint->count++ * sizeof *lint->findings);
+    lint->findings[0] = (struct lint_finding){.id = "needed-by-others", .error = true, .nodes = {stays, leaves}, .text = text_safe(buf_text(&text))};
+    buf_free(&text);
+}
+
+void lint_leaving(const struct mesh *mesh, const bool *leaving, struct lint *lint)
+{
+    size_t relay = mesh_relay(mesh);
+    for (size_t i = mesh->node_count; i-- > 0;) {
+        size_t hop = mesh->nodes[i].jump && !leaving[i] ? mesh_find_node(mesh, mesh->nodes[i].jump) : NONE;
+        if (hop != NONE && leaving[hop])
+            put_first(lint, i, hop, "%s is reached through the SSH of %s (Jump): write another node there, or take it out too", mesh->nodes[i].name, mesh->nodes[hop].name);
+        if (relay != NONE && leaving[relay] && !leaving[i] && mesh_joins_by_relay(mesh, i))
+            put_first(lint, i, relay, "%s has joined through %s, the relay, and reaches nobody without it: take it out too", mesh->nodes[i].name, mesh->nodes[relay].name);
+    }
+}
+
 void lint_free(struct lint *lint)
 {
     for (size_t i = 0; i < lint->count; i++)

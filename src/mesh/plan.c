@@ -272,8 +272,10 @@ struct plan *plan_new(const struct mesh *mesh, const struct desired *desired, co
         plan_one(&planning, i);
     plan_set_generation(&planning);
     lint_mesh(mesh, desired, seen, &planning.plan->lint);
-    if (options->leaving)
+    if (options->leaving) {
         lint_leave_out(&planning.plan->lint, options->leaving);
+        lint_leaving(mesh, options->leaving, &planning.plan->lint);
+    }
     plan_end(&planning);
     return planning.plan;
 }

@@ -350,6 +350,37 @@ static void test_leaving(void **state)
     plan_world_free(&world);
 }
 
+/* Who is needed by others cannot be taken out before them. */
+static void test_needed_by_others(void **state)
+{
+    (void)state;
+    static const struct {
+        bool leaving[4];
+        const char *lint; /* beginnings of errors, divided by ";" */
+    } cases[] = {
+        {{true, false, false, false}, "mail has joined through hub;mail is reached through the SSH of hub;news has joined through hub;news is reached through the SSH of hub;"},
+        {{true, false, true, true}, ""}, /* together */
+        {{false, true, false, false}, ""},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct plan_world world = plan_world_new(RELAYED MAIL NEWS);
+        struct buf found = BUF_EMPTY;
+        plan_world_set_up(&world);
+        world.options.leaving = cases[i].leaving;
+        struct plan *plan = plan_world_plan(&world);
+        for (size_t f = 0; f < plan->lint.count; f++) {
+            const char *text = plan->lint.findings[f].text, *end = strstr(text, "hub");
+            assert_true(plan->lint.findings[f].error && end);
+            buf_add_format(&found, "%.*s;", (int)(end - text) + 3, text);
+        }
+        if (strcmp(buf_text(&found), cases[i].lint) != 0)
+            fail_msg("case %zu: %s", i, buf_text(&found));
+        buf_free(&found);
+        plan_free(plan);
+        plan_world_free(&world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +393,7 @@ int main(void)
         cmocka_unit_test(test_hub_row_changes_beside_it),
         cmocka_unit_test(test_saved_ladder_row_goes),
         cmocka_unit_test(test_leaving),
+        cmocka_unit_test(test_needed_by_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
