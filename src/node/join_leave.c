@@ -75,7 +75,7 @@ static void tell_hub(const struct join_trace *trace, bool there, struct buf *sai
         buf_add_format(said, "the hub %s has been told, and lets %s go\n", trace->hub, trace->name);
     } else {
         char *safe = text_safe(err.text);
-        buf_add_format(said, "the hub %s could not be told%s%s: the operator of mesh %s takes %s out with: wgdeck remove %s (or, where it is not in the mesh file: wgdeck invite revoke %s)\n",
+        buf_add_format(said, "the hub %s could not be told%s%s: the operator of mesh %s takes %s out with: wgdeck remove %s (where the mesh file does not have it, first: wgdeck invite record %s)\n",
                        trace->hub, safe && *safe ? ": " : "", safe ? safe : "", trace->mesh, trace->name, trace->name, trace->name);
         free(safe);
     }
