@@ -159,8 +159,10 @@ int join_step_keep(struct join *join, struct err *err)
         return -1;
     cJSON *answer = join_ask(&join->hub, "\"op\":\"keep\"", JOIN_KEEP, err);
     if (answer) {
+        struct err ignored;
         cJSON_Delete(answer);
         kept(join);
+        cJSON_Delete(join_ask(&join->hub, "\"op\":\"bye\"", JOIN_GIVE_UP, &ignored)); /* now that it is noted here, nobody needs the invitation's line any more */
         return 0;
     }
     if (join_is_own_code(join->hub.code)) {

@@ -384,7 +384,7 @@ static void well(void **state)
     new_root();
     if (join() != JOIN_OK)
         fail_msg("%s", err.text);
-    assert_string_equal(hub.log, " join  check  keep ");
+    assert_string_equal(hub.log, " join  check  keep  bye ");
     assert_string_equal(helper.log, " begin  stage  finish  verify  confirm ");
     assert_string_equal(outcome.interface, "wg0");
     assert_string_equal(outcome.mesh, "prod");
