@@ -243,7 +243,7 @@ static void begin_place(struct ladder *ladder, int64_t now)
     if (try->place == PLACE_RELAY)
         say(ladder, "trying the relay, %s (%zu of %zu)", text[0], ladder->current + 1, ladder->try_count);
     else
-        say(ladder, "trying %s and %s, %s (%zu of %zu)", text[1], text[0], ladder_place_words[try->place], ladder->current + 1, ladder->try_count);
+        say(ladder, "trying %s and %s, %s (%zu of %zu)", text[1], text[0], ladder_place_words[try->place][1], ladder->current + 1, ladder->try_count);
 }
 
 static uint64_t places_now(const struct ladder *ladder)
@@ -319,18 +319,21 @@ static void change_over(struct ladder *ladder, int64_t now, const struct ladder_
     ladder->phase = CHANGING;
     ladder->way = try->place == PLACE_RELAY ? LADDER_RELAY : LADDER_DIRECT;
     ladder->until = now + CHANGE_TIME;
+    bool as_told = true;
+    char text[2][ENDPOINT_TEXT_SIZE];
     for (size_t e = 0; e < 2; e++) {
-        char text[ENDPOINT_TEXT_SIZE];
         const struct endpoint *at = ends[e].row.address.family ? &ends[e].row : &try->told[e];
-        endpoint_text(at, text);
+        bool is_told = endpoint_equal(at, &try->told[e]);
+        endpoint_text(at, text[e]);
+        as_told &= is_told;
         if (ladder->way == LADDER_RELAY)
-            say(ladder, "handshake by the relay, %s", text);
-        else if (endpoint_equal(at, &try->told[e]))
-            say(ladder, "handshake by %s, %s", text, ladder_place_words[try->place]);
+            say(ladder, "handshake by the relay, %s", text[e]);
         else
-            say(ladder, "handshake by %s, where its NAT lets it out", text);
+            say(ladder, "handshake by %s, %s", text[e], is_told ? ladder_place_words[try->place][0] : "where its NAT lets it out");
         order(ladder, now, orders, e, LADDER_CARRY);
     }
+    if (ladder->way == LADDER_DIRECT)
+        say(ladder, "handshake by %s and %s, %s", text[1], text[0], as_told ? ladder_place_words[try->place][1] : "where their NATs let them out");
 }
 
 /* Why nothing answered, as far as one can know it from outside. */

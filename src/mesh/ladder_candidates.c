@@ -6,8 +6,8 @@
 
 #include "ladder_private.h"
 
-const char *const ladder_place_words[] = {
-#define X(name, words) [PLACE_##name] = words,
+const char *const ladder_place_words[][2] = {
+#define X(name, one, two) [PLACE_##name] = {one, two},
     LADDER_PLACES(X)
 #undef X
 };

@@ -6,22 +6,22 @@
 
 enum { LADDER_TRIES = 8 };
 
-/* Where two ends may find each other; the words stand behind the endpoint in a sentence. */
+/* Where two ends may find each other; the words stand behind one endpoint, or two, in a sentence. */
 #define LADDER_PLACES(X) \
-    X(LAST, "where it was found last time") \
-    X(LAN, "in the same network") \
-    X(SIX, "by IPv6") \
-    X(SEEN, "where the hub sees it") \
-    X(OWN, "its own public address") \
-    X(FORWARD, "its own port at the address that the hub sees") \
-    X(ROUTED, "its private address") \
-    X(RELAY, "the relay")
+    X(LAST, "where it was found last time", "where they met last time") \
+    X(LAN, "in the same network", "in the same network") \
+    X(SIX, "by IPv6", "by IPv6") \
+    X(SEEN, "where the hub sees it", "where the hub sees them") \
+    X(OWN, "its own public address", "their own public addresses") \
+    X(FORWARD, "its own port at the address that the hub sees", "their own ports at the addresses that the hub sees") \
+    X(ROUTED, "its private address", "their private addresses") \
+    X(RELAY, "the relay", "the relay")
 enum ladder_place {
-#define X(name, words) PLACE_##name,
+#define X(name, one, two) PLACE_##name,
     LADDER_PLACES(X)
 #undef X
 };
-extern const char *const ladder_place_words[];
+extern const char *const ladder_place_words[][2]; /* of one, of two */
 
 struct ladder_try {
     struct endpoint told[2];  /* [i]: where end i is to look for the other one */

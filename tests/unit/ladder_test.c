@@ -83,7 +83,7 @@ static void test_dies(void **state)
         world_run(world, S(100));
         world->direct_cut = false;
         assert_true(world_until(world, LADDER_DIRECT, S(400)) >= 0);
-        assert_non_null(strstr(ladder_reason(world->ladder), "where it was found last time"));
+        assert_non_null(strstr(ladder_reason(world->ladder), "where they met last time"));
         world_free(world);
         world = settled(SYMMETRIC, SYMMETRIC, seed, true, LADDER_RELAY);
         world->relay_cut = true;
