@@ -141,8 +141,6 @@ static struct reserved list_reserved(const struct invite *invite, const struct o
     for (size_t i = 0; i < invite->row_count; i++)
         if (invite_row_is_open(&invite->rows[i]))
             reserve(&reserved, invite->rows[i].addresses, invite->rows[i].address_count);
-    for (size_t i = 0; i < seen->joined_count; i++)
-        reserve(&reserved, seen->joined[i].addresses, seen->joined[i].address_count);
     reserve_rows(&reserved, observation_device(seen, interface));
     reserve_rows(&reserved, config && !config->error ? observation_saved(seen, config) : NULL);
     return reserved;
@@ -177,11 +175,10 @@ static int check_open(const struct invite *invite, struct err *err)
 static int check_joined(const struct invite *invite, const struct observation *seen, struct err *err)
 {
     const char *name = invite->options.name, *interface = invite->mesh->nodes[invite->asked[0].node].interface;
-    const struct invite_row *used = invite_row_of(invite, name, invite_row_is_used);
     const struct device *device = observation_device(seen, interface);
-    bool joined = used && device && device_find_peer(device, &used->key);
-    for (size_t i = 0; i < seen->joined_count; i++)
-        joined |= !strcmp(seen->joined[i].name, name) && !strcmp(seen->joined[i].interface, interface);
+    bool joined = false;
+    for (size_t i = 0; device && i < invite->row_count; i++) /* one whose row is gone has left, or was taken out */
+        joined |= invite_row_is_used(&invite->rows[i]) && !strcmp(invite->rows[i].name, name) && device_find_peer(device, &invite->rows[i].key);
     return joined ? err_set(err, "a node %s has joined already: \"wgdeck invite record %s\" writes it into the mesh file; or take another name", name, name) : 0;
 }
 

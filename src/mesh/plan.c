@@ -213,6 +213,19 @@ void plan_set_generation(struct planning *planning)
 
 /* --- the whole */
 
+/* Does the SSH session to the node end at an address that it has in the mesh? */
+static bool is_reached_by_mesh(const struct planning *planning, const struct plan_view *view)
+{
+    struct address address;
+    if (!view->seen->reached_at || address_parse(view->seen->reached_at, &address))
+        return false;
+    for (size_t i = 0; i < planning->mesh->network_count; i++)
+        if (prefix_contains(&planning->mesh->networks[i], &address))
+            return true;
+    return false;
+}
+
+/* One that is reached by its tunnel only could be told to take it down, and then nothing any more: its guard would put it up again. The others let it go. */
 static void plan_leaving(struct planning *planning, size_t index)
 {
     const struct plan_view *view = &planning->views[index];
@@ -220,6 +233,10 @@ static void plan_leaving(struct planning *planning, size_t index)
     node->make_key = node->learn_key = false;
     if (!view->running && !view->config)
         return;
+    if (is_reached_by_mesh(planning, view)) {
+        plan_note(node, "its interface stays up there, since SSH reaches it by that alone: \"wgdeck leave %s\" there takes it down", planning->desired->nodes[index].interface);
+        return;
+    }
     struct plan_operation *operation = plan_add(node, PLAN_INTERFACE_REMOVE, view->running != NULL, view->config != NULL);
     operation->why = mem_text("it leaves the mesh");
 }
