@@ -34,6 +34,10 @@ void relay_set_nodes(struct relay *relay, const struct key *keys, const struct e
 /* Forwards until something is to be done at DEADLINE (clock_steady) or a signal has set *STOP. 0, or -1 with err. */
 int relay_run(struct relay *relay, int64_t deadline, const volatile int *stop, struct err *err);
 
+/* The same for who has a loop of its own: what is readable (-1: none), and one turn, which never waits. 0, or -1 with err. */
+void relay_descriptors(const struct relay *relay, int descriptors[static 2]);
+int relay_turn(struct relay *relay, struct err *err);
+
 struct relay_counters {
     uint64_t packets, bytes, sessions, initiations, answers;
     uint64_t unknown_index, unknown_mac1, wrong_source, limited, malformed; /* dropped, and why */

@@ -29,6 +29,7 @@ const struct cmd *const cmd_table[] = {
     &cmd_up,
     &cmd_down,
     &cmd_engine,
+    &cmd_relay,
     &cmd_genkey,
     &cmd_pubkey,
     &cmd_genpsk,
