@@ -131,7 +131,7 @@ static int read_line(int input, struct buf *bytes, struct buf *line, int64_t unt
     }
 }
 
-static void talk(struct join_hub *hub, int input, int output)
+void join_hub_talk(struct join_hub *hub, int input, int output)
 {
     struct buf bytes = BUF_EMPTY, line = BUF_EMPTY;
     int64_t end = clock_steady() + JOIN_HUB_DIALOGUE * CLOCK_SECOND;
@@ -186,7 +186,7 @@ int node_join(const char *id, int input, int output)
     catch_signals();
     hub.from = address_from();
     hub.interface = invite_interface_of(id);
-    talk(&hub, input, output);
+    join_hub_talk(&hub, input, output);
     (void)join_hub_put_back(&hub, NULL);
     join_hub_free(&hub);
     return 0;

@@ -27,6 +27,8 @@ struct join_hub {
     char code[HELPER_PIPE_CODE];
 };
 
+/* The dialogue: lines from INPUT until it ends, the time is over or a signal came. What is staged then is the caller's to put back. */
+void join_hub_talk(struct join_hub *hub, int input, int output);
 /* Each: 0 with what it has to say in ANSWER (members, may be empty), or -1 with err and CODE. */
 int join_hub_join(struct join_hub *hub, const cJSON *request, struct err *err);
 int join_hub_check(struct join_hub *hub, const cJSON *request, struct err *err);

@@ -175,6 +175,10 @@ static int check_rows(struct join_hub *hub, const struct device *device, struct 
     if (check_state(hub, err))
         return -1;
     bool again = hub->entry.record.state == INVITATION_USED;
+    if (again && !device_find_peer(device, &hub->key)) {
+        err_set(err, "%s has joined by this invitation, and was taken out of the mesh again", hub->entry.record.name);
+        return fail(hub, "used");
+    }
     if (key_equal(&hub->key, &device->public_key) || (!again && device_find_peer(device, &hub->key))) {
         err_set(err, "this key is of another node of the mesh already (a copy of its disk, or a node that has joined before: wgdeck leave there, wgdeck remove on the operator's machine)");
         return fail(hub, "taken");
