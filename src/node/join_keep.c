@@ -84,7 +84,7 @@ int join_step_verify(struct join *join, struct err *err)
         return result > 0 ? say_silent(join, err) : -1;
     cJSON *answer = join_ask(&join->hub, "\"op\":\"check\"", JOIN_CHECK, err);
     if (!answer)
-        return strcmp(join->hub.code, "stopped") ? err_prefix(err, "this machine reaches the hub, but the hub cannot verify it") : -1;
+        return join_is_own_code(join->hub.code) ? -1 : err_prefix(err, "this machine reaches the hub, but the hub cannot verify it");
     cJSON_Delete(answer);
     if (rtt.microseconds >= 0)
         join_say(join, false, "5/6 verified from both ends: the hub answers through %s in %.1f ms", join->interface, (double)rtt.microseconds / 1000.);

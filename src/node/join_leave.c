@@ -5,18 +5,11 @@
 #include <unistd.h>
 
 #include "boot.h"
+#include "control.h"
 #include "join_parts.h"
 #include "wgdeck/mem.h"
 #include "wgdeck/text.h"
 
-#if __has_include("control.c") /* being built */
-#include "control.h"
-#else
-static int control_leave(const char *interface, struct err *err)
-{
-    return err_set(err, "%s: nobody at the hub listens for it", interface);
-}
-#endif
 
 /* --- which */
 
