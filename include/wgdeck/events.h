@@ -27,7 +27,8 @@
     X(FAULT_CLOSED, "fault-closed", INFO, "a fault is no longer there") \
     X(CHANGE_APPLIED, "change-applied", INFO, "a change was carried out and confirmed; by whom stands in its text") \
     X(CHANGE_PUT_BACK, "change-put-back", WARNING, "a change failed, or was confirmed on some nodes only; what became of it stands in its text") \
-    X(KEY_ROTATED, "key-rotated", INFO, "a node has a new key, made by wgdeck")
+    X(KEY_ROTATED, "key-rotated", INFO, "a node has a new key, made by wgdeck") \
+    X(PATH, "path", INFO, "two nodes reach each other by another way: direct, by the relay, or by the hub")
 
 enum event_kind {
 #define X(name, text, severity, meaning) EVENT_##name,

@@ -1,5 +1,6 @@
 /* What happened between two pictures of the mesh: each is compared with what is known, and what differs is an event. What cannot be seen now is
  * as it was known. The known faults are in live_faults.c. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,8 @@ struct known_row {
 struct known_link {
     uint32_t a, b;
     enum carried carried;
+    enum link_path path;
+    uint8_t path_seen;           /* by which ends: 1 and 2; 0: it is not known */
     struct known_row rows[2];
 };
 
@@ -40,6 +43,8 @@ struct change {
     bool directed;
     const struct link *link;
     struct endpoint from, to;
+    enum link_path path;         /* it went before */
+    char reason[200];
 };
 
 struct changes {
@@ -54,7 +59,7 @@ struct live_events_state {
     size_t link_count;
     struct live_faults *faults;
     bool knows, looked;              /* anything; at the diagnosis in hand */
-    struct changes broken, mended, moved;
+    struct changes broken, mended, moved, rerouted;
 };
 
 struct live_events_state *live_events_new(size_t node_count)
@@ -76,6 +81,7 @@ void live_events_free(struct live_events_state *state)
     free(state->broken.items);
     free(state->mended.items);
     free(state->moved.items);
+    free(state->rerouted.items);
     free(state->nodes);
     free(state->links);
     free(state);
@@ -274,9 +280,25 @@ static void compare_row(struct live_events_state *state, struct known_row *known
     known->endpoint = row->endpoint;
 }
 
+/* What the ladder has found, or lost. Where fewer ends are seen than before, nothing new is known. */
+static void compare_path(struct live_events_state *state, struct known_link *known, const struct link *link, const struct observed *observed)
+{
+    uint8_t seen = (uint8_t)((observed->nodes[link->a].reach == REACH_OK) | (observed->nodes[link->b].reach == REACH_OK) << 1);
+    if (!seen || (known->path_seen & ~seen))
+        return;
+    if (known->path_seen && known->path != link->path) {
+        struct change *change = add_change(&state->rerouted, link->a, link->b, link);
+        change->path = known->path;
+        snprintf(change->reason, sizeof change->reason, "%s", link->path_reason ? link->path_reason : "");
+    }
+    known->path = link->path;
+    known->path_seen = seen;
+}
+
 static void compare_link(struct live_events_state *state, struct known_link *known, const struct link *link, const struct diagnosis *diagnosis,
                          const struct observed *observed)
 {
+    compare_path(state, known, link, observed);
     if (link->path == PATH_HUB)
         return; /* what happens to it happens to the links on its way, and is told of these */
     compare_carried(state, known, link);
@@ -340,13 +362,20 @@ static void tell_moved(struct live *live, const struct change *change)
                node_name(live, change->nodes[1]), to, from);
 }
 
+static void tell_rerouted(struct live *live, const struct change *change)
+{
+    live_event(live, EVENT_PATH, change->nodes[0], change->nodes[1], "%s - %s: %s -> %s%s%s", node_name(live, change->nodes[0]), node_name(live, change->nodes[1]),
+               link_path_text(change->path), link_path_text(change->link->path), *change->reason ? ": " : "", change->reason);
+}
+
 static const struct telling {
     enum event_kind kind;
     void (*one)(struct live *live, const struct change *change);
     const char *many;
 } broken = {EVENT_LINK_BROKEN, tell_broken, "of its links are broken"},
   mended = {EVENT_LINK_MENDED, tell_mended, "of its links work again"},
-  moved = {EVENT_ENDPOINT_MOVED, tell_moved, "endpoints have moved"};
+  moved = {EVENT_ENDPOINT_MOVED, tell_moved, "endpoints have moved"},
+  rerouted = {EVENT_PATH, tell_rerouted, "of its links go another way"};
 
 struct share {
     unsigned count, named;
@@ -424,8 +453,9 @@ void live_events_compare(struct live *live, struct diagnosis *diagnosis, const s
         tell_changes(live, &state->broken, &broken);
         tell_changes(live, &state->mended, &mended);
         tell_changes(live, &state->moved, &moved);
+        tell_changes(live, &state->rerouted, &rerouted);
     }
-    state->broken.count = state->mended.count = state->moved.count = 0;
+    state->broken.count = state->mended.count = state->moved.count = state->rerouted.count = 0;
     live_faults_compare(live, state->faults, diagnosis, observed, how == COMPARE_EVENTS && !state->knows ? COMPARE_REMEMBER : how);
     state->looked = false;
     state->knows |= how != COMPARE_SINCE;
