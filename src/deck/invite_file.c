@@ -25,6 +25,14 @@ static void add_node(struct mesh_edits *edits, const char *name, const struct pr
     free(text);
 }
 
+void invite_file_newcomer(const struct invite *invite, struct mesh_edits *edits)
+{
+    const struct mesh_node *hub = &invite->mesh->nodes[invite->asked[0].node];
+    add_node(edits, invite->options.name, invite->addresses, invite->address_count);
+    if (invite->mesh->topology == TOPOLOGY_GROUPS && hub->group && !invite->options.relay)
+        mesh_edits_add(edits, MESH_EDIT_SET, invite->options.name, "Group", hub->group); /* who lets it in is its gateway */
+}
+
 int invite_file_reserve(struct invite *invite, struct err *err)
 {
     struct mesh_file *file = invite->options.file;
@@ -33,17 +41,17 @@ int invite_file_reserve(struct invite *invite, struct err *err)
         return 0;
     buf_clear(&invite->before);
     buf_add(&invite->before, buf_text(&file->bytes), file->bytes.length);
-    add_node(&edits, invite->options.name, invite->addresses, invite->address_count);
+    invite_file_newcomer(invite, &edits);
     int result = mesh_file_edit(file, &edits, err);
     mesh_edits_free(&edits);
     invite->edited = !result;
     return result;
 }
 
-/* Only what was written at its invitation: nothing but its addresses. */
-static bool is_bare(const struct mesh_node *node)
+/* Only what was written at its invitation: its addresses, and its group where it needs one. */
+static bool is_bare(const struct mesh *mesh, const struct mesh_node *node)
 {
-    return !node->ssh && !node->has_public_key && !node->endpoint_host && !node->host_key && !node->group && node->role == ROLE_NONE && !node->allowed_count && !node->mtu && !node->jump &&
+    return !node->ssh && !node->has_public_key && !node->endpoint_host && !node->host_key && (!node->group || mesh->topology == TOPOLOGY_GROUPS) && node->role == ROLE_NONE && !node->allowed_count && !node->mtu && !node->jump &&
            !node->former_key_count;
 }
 
@@ -74,7 +82,7 @@ int invite_file_withdraw(struct invite *invite, const struct invite_row *row, st
 {
     const struct mesh *mesh = invite->options.file->mesh;
     size_t node = mesh_find_node(mesh, row->name);
-    if (row->relay || node == SIZE_MAX || !is_bare(&mesh->nodes[node]))
+    if (row->relay || node == SIZE_MAX || !is_bare(mesh, &mesh->nodes[node]))
         return 0;
     if (take_out(invite, row->name, err))
         return -1;

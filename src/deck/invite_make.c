@@ -209,17 +209,8 @@ static struct mesh *mesh_with(const struct invite *invite, struct conf **conf, s
     *conf = conf_parse(file->path, buf_text(&file->bytes), file->bytes.length, err);
     if (!*conf)
         return NULL;
-    if (!invite->exists) {
-        struct buf text = BUF_EMPTY;
-        for (size_t i = 0; i < invite->address_count; i++) {
-            char one[ADDRESS_TEXT_SIZE];
-            address_text(&invite->addresses[i].address, one);
-            buf_add_format(&text, "%s%s", i ? ", " : "", one);
-        }
-        mesh_edits_add(&edits, MESH_EDIT_ADD_NODE, invite->options.name, NULL, NULL);
-        mesh_edits_add(&edits, MESH_EDIT_SET, invite->options.name, "Address", buf_text(&text));
-        buf_free(&text);
-    }
+    if (!invite->exists)
+        invite_file_newcomer(invite, &edits);
     if (!edits.count || !mesh_edits_do(&edits, *conf, err))
         mesh = mesh_read(*conf, NULL, err);
     mesh_edits_free(&edits);

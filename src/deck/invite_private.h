@@ -85,6 +85,7 @@ int invite_read_address(const char *text, char *host, size_t capacity, uint16_t 
 int invite_make_token(struct invite *invite, const cJSON *answer, struct err *err);
 
 /* invite_file.c */
+void invite_file_newcomer(const struct invite *invite, struct mesh_edits *edits); /* [Node NAME], as it is invited */
 int invite_file_reserve(struct invite *invite, struct err *err);           /* [Node NAME] with its Address, of an ordinary member */
 void invite_file_put_back(struct invite *invite);                          /* that again, when the hub does not keep the invitation */
 int invite_file_withdraw(struct invite *invite, const struct invite_row *row, struct err *err); /* the same of one that is revoked */

@@ -378,6 +378,20 @@ static void test_member(void **state)
     end(&run);
 }
 
+/* In groups a node needs one: that of who lets it in, which is its gateway. */
+static void test_member_of_group(void **state)
+{
+    static const struct world world = {.mesh = "[Mesh]\nName = prod\nNetwork = 10.44.0.0/24\nTopology = groups\n[Node a]\nSsh = a\nAddress = 10.44.0.1\nEndpoint = 203.0.113.1\nRole = gateway\nGroup = fra\n"
+                                               "[Node b]\nSsh = b\nAddress = 10.44.0.2\nEndpoint = 203.0.113.2\nRole = gateway\nGroup = nyc\n[Node c]\nSsh = c\nAddress = 10.44.0.3\nGroup = fra\n"};
+    struct run run = {0};
+    (void)state;
+    must_succeed(&run, &world, (struct invite_options){.task = INVITE_MAKE, .name = "web"});
+    size_t node = mesh_find_node(run.file.mesh, "web");
+    assert_int_not_equal(node, SIZE_MAX);
+    assert_string_equal(run.file.mesh->nodes[node].group, "fra");
+    end(&run);
+}
+
 /* A preshared key is made by the hub: the newcomer cannot tell anybody before it is there. */
 static void test_preshared(void **state)
 {
@@ -700,7 +714,7 @@ static int remove_world(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_relay),    cmocka_unit_test(test_member),  cmocka_unit_test(test_preshared), cmocka_unit_test(test_refusals),        cmocka_unit_test(test_reserved),
+        cmocka_unit_test(test_relay),    cmocka_unit_test(test_member),  cmocka_unit_test(test_member_of_group), cmocka_unit_test(test_preshared), cmocka_unit_test(test_refusals),        cmocka_unit_test(test_reserved),
         cmocka_unit_test(test_warnings), cmocka_unit_test(test_wait),    cmocka_unit_test(test_wait_reconnects), cmocka_unit_test(test_wait_member), cmocka_unit_test(test_wait_in_vain), cmocka_unit_test(test_edited_meanwhile),
         cmocka_unit_test(test_list),     cmocka_unit_test(test_revoke),  cmocka_unit_test(test_record),    cmocka_unit_test(test_freed),
     };
