@@ -241,7 +241,7 @@ static void begin_place(struct ladder *ladder, int64_t now)
     ladder->until = now + time_of(ladder);
     ladder->extended = false;
     if (try->place == PLACE_RELAY)
-        say(ladder, "trying the relay, %s (%zu of %zu)", text[0], ladder->current + 1, ladder->try_count);
+        say(ladder, "trying the relay (%zu of %zu)", ladder->current + 1, ladder->try_count); /* its place may be a stand-in */
     else
         say(ladder, "trying %s and %s, %s (%zu of %zu)", text[1], text[0], ladder_place_words[try->place][1], ladder->current + 1, ladder->try_count);
 }
@@ -327,7 +327,7 @@ static void change_over(struct ladder *ladder, int64_t now, const struct ladder_
         endpoint_text(at, text[e]);
         as_told &= is_told;
         if (ladder->way == LADDER_RELAY)
-            say(ladder, "handshake by the relay, %s", text[e]);
+            say(ladder, "handshake by the relay");
         else
             say(ladder, "handshake by %s, %s", text[e], is_told ? ladder_place_words[try->place][0] : "where its NAT lets it out");
         order(ladder, now, orders, e, LADDER_CARRY);
