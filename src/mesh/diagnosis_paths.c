@@ -32,9 +32,17 @@ void paths_look(struct context *context)
         context->joins[i] = mesh_joins_by_relay(context->mesh, i);
 }
 
+/* As mesh_wants_link and mesh_may_link, without looking for the relay each time. */
+bool paths_wants_link(const struct context *context, size_t a, size_t b)
+{
+    if (!context->joins || (!context->joins[a] && !context->joins[b]))
+        return mesh_wants_link(context->mesh, a, b);
+    return context->joins[a] ? b == context->relay : a == context->relay;
+}
+
 bool paths_may_link(const struct context *context, size_t a, size_t b)
 {
-    return context->joins && a != b && (context->joins[a] || context->joins[b]) && !mesh_wants_link(context->mesh, a, b);
+    return context->joins && a != b && (context->joins[a] || context->joins[b]) && !paths_wants_link(context, a, b);
 }
 
 bool paths_is_relay_place(const struct context *context, const struct endpoint *endpoint)
@@ -150,11 +158,11 @@ static size_t first_with(const struct context *context, enum role role, size_t o
 static size_t next_on_the_way(const struct context *context, size_t at, size_t to)
 {
     size_t goal = context->joins[to] ? context->relay : to;
-    if (mesh_wants_link(context->mesh, at, to))
+    if (paths_wants_link(context, at, to))
         return to;
     if (context->joins[at])
         return context->relay;
-    if (mesh_wants_link(context->mesh, at, goal))
+    if (paths_wants_link(context, at, goal))
         return goal;
     if (context->mesh->topology == TOPOLOGY_HUB)
         return first_with(context, ROLE_HUB, NONE);

@@ -184,6 +184,7 @@ void context_find_nats(struct context *context); /* needs pairs */
 
 /* diagnosis_paths.c: by which way the packets of a pair go. */
 void paths_look(struct context *context);   /* who joins by the relay */
+bool paths_wants_link(const struct context *context, size_t a, size_t b);
 bool paths_may_link(const struct context *context, size_t a, size_t b);
 bool paths_is_relay_place(const struct context *context, const struct endpoint *endpoint); /* of the opaque relay (relay.h) */
 bool paths_has_joined(const struct context *context, const struct key *key); /* by an invitation, as some node says */

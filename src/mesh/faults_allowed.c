@@ -57,7 +57,7 @@ static void lacking_by_addresses(const struct context *context, size_t holder, s
 bool row_has_just_its_own(const struct context *context, size_t other, const struct device_peer *row)
 {
     const struct mesh_node *node = &context->mesh->nodes[other];
-    if (context->mesh->topology != TOPOLOGY_FULL || context->mesh->relay_network_count || row->allowed_count != node->address_count + node->allowed_count)
+    if (context->mesh->topology != TOPOLOGY_FULL || other == context->relay || row->allowed_count != node->address_count + node->allowed_count)
         return false;
     for (size_t i = 0; i < node->address_count; i++)
         if (!allowed_has(row, &node->addresses[i]))

@@ -113,7 +113,7 @@ static void mark_all(struct context *context)
             if (view->saved_targets[r] != TARGET_NONE)
                 mark(context, i, view->saved_targets[r] & ~TARGET_OLD);
         for (size_t k = i + 1; k < context->count; k++)
-            if (mesh_wants_link(context->mesh, i, k) || (context->joins && (context->joins[i] || context->joins[k])))
+            if ((context->joins && (context->joins[i] || context->joins[k])) || mesh_wants_link(context->mesh, i, k))
                 mark(context, i, k);
     }
 }
@@ -135,7 +135,7 @@ static void number_pairs(struct context *context)
             pair->a = (uint32_t)a;
             pair->b = (uint32_t)b;
             pair->end[0].age = pair->end[1].age = -1;
-            pair->wanted = mesh_wants_link(context->mesh, a, b);
+            pair->wanted = paths_wants_link(context, a, b);
             pair->cause = NONE;
             number++;
             context->pair_at[a * count + b] = context->pair_at[b * count + a] = number;

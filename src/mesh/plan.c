@@ -271,6 +271,7 @@ void plan_begin(struct planning *planning, const struct mesh *mesh, const struct
         if (planning->plan->nodes[i].state == PLAN_UNMANAGED || planning->plan->nodes[i].state == PLAN_PENDING)
             plan_learn_joined(planning, i);
     plan_list_known(planning);
+    plan_find_ladder(planning);
 }
 
 void plan_end(struct planning *planning)

@@ -7,12 +7,24 @@
 #include "wgdeck/mem.h"
 #include "wgdeck/text.h"
 
+/* Who has left, or was taken out, has no row there any more: its invitation is remembered for a while, and its key is nobody's. */
+static bool has_row(const struct observation *seen, const struct observed_joined *joined)
+{
+    const struct observed_config *config = observation_config(seen, joined->interface);
+    const struct device *saved = config && !config->error ? observation_saved(seen, config) : NULL;
+    for (size_t i = 0; i < seen->device_count; i++)
+        if (strcmp(seen->devices[i].name, joined->interface) == 0 && device_find_peer(&seen->devices[i], &joined->key))
+            return true;
+    return saved && device_find_peer(saved, &joined->key);
+}
+
 void plan_each_joined(struct planning *planning, plan_joined_visitor *visit, void *context)
 {
     for (size_t i = 0; i < planning->mesh->node_count; i++) {
         const struct observation *seen = &planning->seen->nodes[i];
         for (size_t j = 0; seen->reach == REACH_OK && j < seen->joined_count; j++)
-            if (strcmp(seen->joined[j].interface, planning->desired->nodes[i].interface) == 0 && text_is_name(seen->joined[j].name))
+            if (strcmp(seen->joined[j].interface, planning->desired->nodes[i].interface) == 0 && text_is_name(seen->joined[j].name) &&
+                has_row(seen, &seen->joined[j]))
                 visit(planning, i, &seen->joined[j], context);
     }
 }
@@ -85,15 +97,29 @@ void plan_note_joined(struct planning *planning, size_t index, const struct plan
         plan_note(&planning->plan->nodes[index], "a row of the key %.8s..., with which %s joined through %s, and which is not %s's in the mesh file: left alone", key, name, hub, name);
 }
 
+static bool is_of_ladder(const struct planning *planning, size_t index, const struct key *key)
+{
+    const struct plan_known *known = plan_find_known(planning, key);
+    return known && known->as == KNOWN_NODE && mesh_may_link(planning->mesh, index, known->index);
+}
+
+void plan_find_ladder(struct planning *planning)
+{
+    for (size_t i = 0; planning->mesh->relay_network_count && i < planning->mesh->node_count; i++) {
+        struct plan_view *view = &planning->views[i];
+        for (size_t r = 0; view->running && !view->ladder && r < view->running->peer_count; r++)
+            view->ladder = is_of_ladder(planning, i, &view->running->peers[r].public_key);
+    }
+}
+
 bool plan_is_lent(const struct planning *planning, size_t index, const struct device *device, const struct prefix *prefix)
 {
-    for (size_t i = 0; planning->mesh->relay_network_count && i < device->peer_count; i++) {
+    for (size_t i = 0; planning->views[index].ladder && i < device->peer_count; i++) {
         const struct device_peer *row = &device->peers[i];
         bool has = false;
         for (size_t k = 0; !has && k < row->allowed_count; k++)
             has = prefix_compare(&row->allowed[k], prefix) == 0;
-        const struct plan_known *known = has ? plan_find_known(planning, &row->public_key) : NULL;
-        if (known && known->as == KNOWN_NODE && mesh_may_link(planning->mesh, index, known->index))
+        if (has && is_of_ladder(planning, index, &row->public_key))
             return true;
     }
     return false;

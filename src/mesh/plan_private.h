@@ -19,6 +19,7 @@ struct planning {
         const struct device *saved;          /* rows of the saved file */
         const struct observed_config *config;
         const struct observed_link *link;
+        bool ladder;                         /* what runs has rows that the ladder has made */
     } *views;
     struct plan_pair { uint32_t a, b; enum plan_preshared at_a, at_b; } *pairs; /* those that get a preshared key, or lose one; sorted */
     size_t pair_count, pair_capacity;
@@ -44,6 +45,7 @@ typedef void plan_joined_visitor(struct planning *planning, size_t hub, const st
 void plan_each_joined(struct planning *planning, plan_joined_visitor *visit, void *context);
 void plan_learn_joined(struct planning *planning, size_t node);   /* of one that cannot be seen itself: its key, as the hub knows it */
 void plan_note_joined(struct planning *planning, size_t node, const struct plan_known *known); /* a row that stays */
+void plan_find_ladder(struct planning *planning);                 /* views' ladder; when all keys are known */
 /* Is PREFIX, which DEVICE of NODE has in a row of the ladder's now, only lent to that row? */
 bool plan_is_lent(const struct planning *planning, size_t node, const struct device *device, const struct prefix *prefix);
 const struct plan_known *plan_find_known(const struct planning *planning, const struct key *key); /* or NULL */

@@ -209,12 +209,12 @@ static void add_row(struct planning *planning, const struct row_need *need)
 }
 
 /* What the row should allow now, while the ladder has lent some of it to rows of its own; NOW's allowed is malloc'd. False: none is lent. */
-static bool find_lent(const struct planning *planning, size_t index, const struct desired_row *wanted, struct desired_row *now)
+static bool find_lent(const struct planning *planning, size_t index, const struct device_peer *row, const struct desired_row *wanted, struct desired_row *now)
 {
     const struct device *running = planning->views[index].running;
     *now = *wanted;
     now->allowed = NULL;
-    if (!running || !planning->mesh->relay_network_count)
+    if (!planning->views[index].ladder || (row && plan_same_prefixes(row->allowed, row->allowed_count, wanted->allowed, wanted->allowed_count)))
         return false;
     now->allowed = mem_alloc(wanted->allowed_count, sizeof *now->allowed);
     now->allowed_count = 0;
@@ -244,8 +244,8 @@ static void plan_row(struct planning *planning, size_t index, const struct desir
     const struct plan_view *view = &planning->views[index];
     const struct plan_node *other = &planning->plan->nodes[wanted->peer];
     struct desired_row now;
-    bool lent = find_lent(planning, index, wanted, &now);
     const struct device_peer *running = view->running && other->has_key ? device_find_peer(view->running, &other->public_key) : NULL;
+    bool lent = find_lent(planning, index, running, wanted, &now);
     const struct device_peer *saved = view->saved && other->has_key ? device_find_peer(view->saved, &other->public_key) : NULL;
     struct compared compared = compare_running(view, running, lent ? &now : wanted), compared_saved = compare_saved(view, saved, wanted);
     enum plan_preshared preshared = plan_preshared_of(planning, index, wanted->peer);
