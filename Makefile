@@ -86,11 +86,11 @@ $(SCRIPTS): $(BUILD)/include/%_script.h: src/node/%.sh tools/script-literal
 $(BUILD)/obj/node/bootstrap.o: $(SCRIPTS)
 # The units of systemd, as the program writes them on a node.
 UNITS := $(BUILD)/include/unit_texts.h
-$(UNITS): systemd/wgdeck@.service systemd/wgdeck-engine@.service
+$(UNITS): systemd/wgdeck@.service systemd/wgdeck-engine@.service systemd/wgdeck-relay@.service
 	@mkdir -p $(@D)
-	@{ for unit in up:systemd/wgdeck@.service engine:systemd/wgdeck-engine@.service; do \
+	@{ for unit in up:systemd/wgdeck@.service engine:systemd/wgdeck-engine@.service relay:systemd/wgdeck-relay@.service; do \
 	    printf 'static const char %s_unit[] =\n' "$${unit%%:*}"; sed -e 's/[\\"?]/\\&/g' -e 's/.*/"&\\n"/' "$${unit#*:}"; echo ';'; done; } > $@.new && mv $@.new $@
-$(BUILD)/obj/node/boot_systems.o: $(UNITS)
+$(BUILD)/obj/node/boot_systems.o $(BUILD)/obj/node/boot_relay.o: $(UNITS)
 # The recording that "wgdeck replay" shows; the assembler takes it in.
 $(BUILD)/obj/deck/incident.o: share/incident.jsonl
 

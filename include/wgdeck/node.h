@@ -37,6 +37,8 @@ int node_paths(const char *interface);
 /* The hub's process for those who join through INTERFACE: the opaque relay (relay.h) on UDP PORT, and the talk with its joined nodes. READY: a byte is written there when it has its port, -1: nowhere. Ends
  * at SIGTERM, SIGINT, and when the interface is gone. 0, or -1 with err. */
 int node_relay(const char *interface, uint16_t port, int ready, struct err *err);
+/* The same, detached; nothing when it runs already. It has its port when this returns 0. PORT 0, here and above: that of the invitations, else RELAY_PORT. */
+int node_relay_start(const char *interface, uint16_t port, struct err *err);
 
 /* The fixed commands that the deck runs over SSH (src/node/bootstrap.c). They contain no data; data is on stdin. */
 extern const char node_bare_command[];      /* reads one line "SALT" (64 hex) on stdin, prints the bare look */

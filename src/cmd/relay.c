@@ -11,7 +11,7 @@ static int run(const struct cmd *cmd, const struct cmd_globals *globals, int arg
 {
     struct options options;
     struct err err = {{0}};
-    unsigned long long port = RELAY_PORT, ready = 0;
+    unsigned long long port = 0, ready = 0;
     if (!options_parse(cmd, globals, argc, argv, &options))
         return options.status;
     if (options.operand_count != 1 || !device_name_is_valid(options.operands[0]))
@@ -20,14 +20,17 @@ static int run(const struct cmd *cmd, const struct cmd_globals *globals, int arg
         return options_usage_error(cmd, "--port is a UDP port, 1 to 65535");
     if (options_value(&options, "ready") && text_to_number(options_value(&options, "ready"), 1 << 20, &ready) < 0)
         return options_usage_error(cmd, "--ready is the number of an open descriptor");
-    if (node_relay(options.operands[0], (uint16_t)port, ready ? (int)ready : -1, &err) == 0)
+    const char *interface = options.operands[0];
+    int result = options_given(&options, "detach") ? node_relay_start(interface, (uint16_t)port, &err) : node_relay(interface, (uint16_t)port, ready ? (int)ready : -1, &err);
+    if (result == 0)
         return CMD_OK;
     log_error("relay: %s", err.text);
     return CMD_FAILED;
 }
 
 static const struct cmd_option relay_options[] = {
-    {.name = "port", .argument = "PORT", .help = "the UDP port on which it forwards", .fallback = "51821"},
+    {.name = "port", .argument = "PORT", .help = "the UDP port on which it forwards", .fallback = "that of the mesh, as the invitation said it, else 51821"},
+    {.name = "detach", .help = "go on in the background; when it returns, the relay has its port"},
     {.name = "ready", .argument = "DESCRIPTOR", .help = "write a byte there when it has its port"},
     {0},
 };

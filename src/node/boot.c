@@ -111,6 +111,15 @@ static int put_file(const char *root, const struct boot_file *file, const char *
     return result;
 }
 
+int boot_put_files(const char *root, const struct boot_system *system, const char *name, struct err *err)
+{
+    for (size_t i = 0; i < BOOT_FILES && system->files[i].path; i++)
+        if (put_file(root, &system->files[i], name, err))
+            return -1;
+    tell_system(root, system, name);
+    return 0;
+}
+
 int boot_enable(const char *root, const char *name, struct buf *said, struct err *err)
 {
     const struct boot_system *system = boot_system_of(root);
@@ -130,10 +139,8 @@ int boot_enable(const char *root, const char *name, struct buf *said, struct err
         buf_add_format(said, "nothing brings %s up at boot: there is no init system here that wgdeck knows (have \"" BOOT_PROGRAM " up %s\" run when the network is up)", name, name);
         return 1;
     }
-    for (size_t i = 0; i < BOOT_FILES && system->files[i].path; i++)
-        if (put_file(root, &system->files[i], name, err))
-            return -1;
-    tell_system(root, system, name);
+    if (boot_put_files(root, system, name, err))
+        return -1;
     buf_add_format(said, "%s brings %s up at boot", system->name, name);
     return 0;
 }
@@ -182,6 +189,7 @@ int boot_disable(const char *root, const char *name, struct buf *said, struct er
         if (removal.removed && &boot_systems[s] == boot_system_of(root) && !strcmp(boot_systems[s].name, "systemd"))
             tell_system(root, &boot_systems[s], name);
     }
+    boot_relay_disable(root, name); /* without its interface it has nothing to do */
     if (removal.result)
         return -1;
     char *others = boot_find_others(root, name);

@@ -3,6 +3,7 @@
 #define WGDECK_NODE_BOOT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "wgdeck/buf.h"
 #include "wgdeck/device.h"
@@ -18,6 +19,9 @@ int boot_enable(const char *root, const char *name, struct buf *said, struct err
 int boot_disable(const char *root, const char *name, struct buf *said, struct err *err); /* whatever brings it up; files of ours go */
 /* Copy the running program to /usr/local/lib/wgdeck/wgdeck (atomically, 0755), unless it is there already. PATH: malloc'd. 0, or -1 with err. */
 int boot_install(const char *root, char **path, struct err *err);
+/* The same for the relay of a hub, on PORT (relay_service.h): started at boot, behind the interface. boot_relay.c */
+int boot_relay_enable(const char *root, const char *name, uint16_t port, struct err *err);
+void boot_relay_disable(const char *root, const char *name); /* files of ours go; boot_disable does it, too */
 /* Before a change: would enable and install work (folders writable, room)? 0, or -1 with err. */
 int boot_check(const char *root, const char *name, struct err *err);
 

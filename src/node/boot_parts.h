@@ -39,6 +39,7 @@ struct boot_system {
 enum { BOOT_SYSTEMS = 4 };
 extern const struct boot_system boot_systems[BOOT_SYSTEMS];
 const struct boot_system *boot_system_of(const char *root);        /* NULL: none */
+int boot_put_files(const char *root, const struct boot_system *system, const char *name, struct err *err); /* its files, and it is told */
 /* May NAME stand in a script? The kernel lets names have quotes and semicolons; wg-quick does not either. */
 bool boot_name_is_plain(const char *name);
 char *boot_fill(const char *root, const char *text, const char *name); /* ROOT, and TEXT with %i and the program's places filled in; malloc'd */

@@ -257,7 +257,7 @@ static int remove_row(const char *interface, const struct key *key)
     snprintf(id, sizeof id, "%08lx%08lx", (unsigned long)clock_wall() & 0xffffffffUL, (unsigned long)getpid());
     int result = !pipe || ask_change(pipe, "\"op\":\"begin\",\"change\":\"%s\",\"interface\":\"%s\",\"mesh\":\"\",\"owner\":\"wgdeck leave\"", id, interface) ||
                  ask_change(pipe,
-                            "\"op\":\"stage\",\"change\":\"%s\",\"within\":15,\"operations\":[{\"kind\":\"row-remove\",\"running\":true,\"saved\":true,\"key\":\"%s\"},{\"kind\":\"file\",\"saved\":true}]",
+                            "\"op\":\"stage\",\"change\":\"%s\",\"within\":15,\"operations\":[{\"do\":\"row-remove\",\"running\":true,\"saved\":true,\"key\":\"%s\"},{\"do\":\"file\",\"saved\":true}]",
                             id, text) ||
                  ask_change(pipe, "\"op\":\"finish\",\"change\":\"%s\",\"within\":5", id) || ask_change(pipe, "\"op\":\"confirm\",\"change\":\"%s\",\"interface\":\"%s\"", id, interface);
     if (pipe)

@@ -11,6 +11,7 @@
 #include "boot_parts.h"
 #include "invite_parts.h"
 #include "login.h"
+#include "relay_service.h"
 #include "wgdeck/clock.h"
 #include "wgdeck/file.h"
 #include "wgdeck/mem.h"
@@ -383,6 +384,19 @@ static const char *interface_of(struct server *server, const cJSON *request)
     return NULL;
 }
 
+/* Who joins by the relay finds it there. Without it the invitation holds all the same: the newcomer reaches everything through the hub. */
+static void start_relay(struct inviting *inviting)
+{
+    const struct invitation_record *record = &inviting->entry.record;
+    struct err err;
+    if (!record->relay || !record->relay_port || *change_root)
+        return;
+    if (relay_service_start(record->interface, record->relay_port, &err))
+        buf_add_format(&inviting->warnings, "%s; without it newcomers reach the others through the hub only\n", err.text);
+    if (boot_relay_enable(change_root, record->interface, record->relay_port, &err))
+        buf_add_format(&inviting->warnings, "the relay will not be there after the next boot: %s\n", err.text);
+}
+
 static void invite(struct server *server, const cJSON *request)
 {
     struct inviting inviting = {.code = "failed"};
@@ -396,6 +410,8 @@ static void invite(struct server *server, const cJSON *request)
     if (!result)
         result = invite_locked(&inviting, &err);
     change_turn_end(lock);
+    if (!result)
+        start_relay(&inviting);
     if (result)
         server_refuse(server, server_request(request), inviting.code, err.text, SIZE_MAX);
     else

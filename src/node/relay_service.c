@@ -55,6 +55,13 @@ static int take_place(const char *interface)
     return descriptor;
 }
 
+/* For those who stop it (init scripts). */
+static void sign(int place)
+{
+    if (ftruncate(place, 0) == 0)
+        (void)!dprintf(place, "%d\n", (int)getpid());
+}
+
 /* --- what it does */
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
@@ -133,13 +140,30 @@ static void watch(struct service *service)
     ev_timer_start(service->loop, &service->look);
 }
 
+static uint16_t port_of(const char *interface, uint16_t port)
+{
+    uint16_t enabled = port ? port : relay_service_port(interface);
+    return enabled ? enabled : RELAY_PORT;
+}
+
+int node_relay_start(const char *interface, uint16_t port, struct err *err)
+{
+    if (!if_nametoindex(interface))
+        return err_set(err, "%s: there is no such interface", interface);
+    return relay_service_start(interface, port_of(interface, port), err);
+}
+
 int node_relay(const char *interface, uint16_t port, int ready, struct err *err)
 {
     struct service service = {.interface = interface, .loop = ev_loop_new(EVFLAG_AUTO)};
-    struct relay_options options = {.port = port};
+    struct relay_options options = {.port = port_of(interface, port)};
     int place = take_place(interface);
     if (place < 0)
         return err_set(err, "the relay of %s runs already", interface);
+    if (!if_nametoindex(interface)) {
+        close(place);
+        return err_set(err, "%s: there is no such interface", interface);
+    }
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     signal(SIGCHLD, SIG_IGN); /* who takes a row away is nobody's to wait for */
@@ -148,6 +172,7 @@ int node_relay(const char *interface, uint16_t port, int ready, struct err *err)
     service.relay = service.loop ? relay_new(&options, err) : NULL;
     service.hub = service.relay ? control_hub_new(service.loop, interface, relay_port(service.relay), err) : NULL;
     if (service.hub) {
+        sign(place);
         watch(&service);
         if (ready >= 0) {
             (void)!write(ready, "r", 1);

@@ -8,5 +8,6 @@
 
 /* Started detached, unless it runs already. When it has its port: 0; else -1 with err. */
 int relay_service_start(const char *interface, uint16_t port, struct err *err);
+uint16_t relay_service_port(const char *interface); /* that it was enabled with (boot.h); 0: it was not */
 
 #endif
