@@ -28,7 +28,7 @@ enum { REMOVED_KEY = 200, FORMER_KEY = 210, STRANGER_KEY = 230 };
 
 struct shape {
     unsigned nodes, topology, groups;
-    bool six, preshared, keys, removed;
+    bool six, preshared, keys, removed, relay; /* relay: the last node has joined by it */
     int keepalive; /* 0 auto, -1 off */
 };
 
@@ -37,8 +37,9 @@ static void add_random_node(struct buf *text, const struct shape *shape, unsigne
     char address[ADDRESS_TEXT_SIZE], name[] = {(char)('a' + i), '.', 'e', 'x', 'a', 'm', 'p', 'l', 'e', '\0'};
     struct address public = world_public(i);
     address_text(&public, address);
-    buf_add_format(text, "[Node %c]\nAddress = 10.44.0.%u%s", 'a' + (int)i, i + 1, shape->six ? "" : "\n");
-    if (shape->six)
+    bool joined = shape->relay && i + 1 == shape->nodes, six = shape->six && !joined;
+    buf_add_format(text, "[Node %c]\nAddress = 10.44.0.%u%s", 'a' + (int)i, joined ? 193 : i + 1, six ? "" : "\n");
+    if (six)
         buf_add_format(text, ", fd44::%x\n", i + 1);
     if (pick(12))
         buf_add_format(text, "Ssh = root@%s\n", address);
@@ -49,6 +50,8 @@ static void add_random_node(struct buf *text, const struct shape *shape, unsigne
         buf_add_text(text, "Role = hub\n");
     if (is_gateway)
         buf_add_text(text, "Role = gateway\n");
+    if (shape->relay && !is_hub && !is_gateway && i + 2 == shape->nodes)
+        buf_add_text(text, "Role = relay\n");
     if (shape->topology == 2)
         buf_add_format(text, "Group = g%u\n", i % shape->groups);
     if (!pick(4))
@@ -67,11 +70,13 @@ static char *random_mesh(struct shape *shape)
 {
     static const char *const topologies[] = {"full", "hub", "groups"};
     struct buf text = BUF_EMPTY;
-    *shape = (struct shape){.nodes = 2 + pick(7), .topology = pick(3), .groups = 2, .six = pick(2), .preshared = pick(2), .keys = pick(2), .removed = pick(2), .keepalive = (int)pick(3) - 1};
+    *shape = (struct shape){.nodes = 2 + pick(7), .topology = pick(3), .groups = 2, .six = pick(2), .preshared = pick(2), .keys = pick(2), .removed = pick(2), .keepalive = (int)pick(3) - 1, .relay = !pick(3)};
     if (shape->nodes < 4 && shape->topology == 2)
         shape->topology = 0;
     buf_add_format(&text, "[Mesh]\nName = test\nNetwork = 10.44.0.0/24%s\nTopology = %s\nPresharedKeys = %s\nPersistentKeepalive = %s\n", shape->six ? ", fd44::/64" : "",
                    topologies[shape->topology], shape->preshared ? "yes" : "no", shape->keepalive < 0 ? "off" : shape->keepalive ? "21" : "auto");
+    if (shape->relay)
+        buf_add_text(&text, "RelayNetwork = 10.44.0.192/26\n");
     for (unsigned i = 0; i < shape->nodes; i++)
         add_random_node(&text, shape, i);
     if (shape->removed) {
