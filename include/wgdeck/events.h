@@ -28,7 +28,9 @@
     X(CHANGE_APPLIED, "change-applied", INFO, "a change was carried out and confirmed; by whom stands in its text") \
     X(CHANGE_PUT_BACK, "change-put-back", WARNING, "a change failed, or was confirmed on some nodes only; what became of it stands in its text") \
     X(KEY_ROTATED, "key-rotated", INFO, "a node has a new key, made by wgdeck") \
-    X(PATH, "path", INFO, "two nodes reach each other by another way: direct, by the relay, or by the hub")
+    X(PATH, "path", INFO, "two nodes reach each other by another way: direct, by the relay, or by the hub") \
+    X(JOINED, "joined", INFO, "a machine has joined by an invitation, as whoever had the token could; through which hub and from where stands in its text") \
+    X(LEFT, "left", INFO, "a machine that had joined by an invitation has left, or was taken out")
 
 enum event_kind {
 #define X(name, text, severity, meaning) EVENT_##name,

@@ -58,6 +58,7 @@ struct live_events_state {
     struct known_link *links;
     size_t link_count;
     struct live_faults *faults;
+    struct live_joined *joined;
     bool knows, looked;              /* anything; at the diagnosis in hand */
     struct changes broken, mended, moved, rerouted;
 };
@@ -70,6 +71,7 @@ struct live_events_state *live_events_new(size_t node_count)
     for (size_t i = 0; i < node_count; i++)
         state->nodes[i].up = -1;
     state->faults = live_faults_new();
+    state->joined = live_joined_new(node_count);
     return state;
 }
 
@@ -78,6 +80,7 @@ void live_events_free(struct live_events_state *state)
     if (!state)
         return;
     live_faults_free(state->faults);
+    live_joined_free(state->joined);
     free(state->broken.items);
     free(state->mended.items);
     free(state->moved.items);
@@ -448,6 +451,7 @@ void live_events_compare(struct live *live, struct diagnosis *diagnosis, const s
         if (!state->looked)
             live_events_look(state, diagnosis, observed);
         compare_nodes(live, diagnosis, observed, tell);
+        live_joined_compare(live, state->joined, observed, tell);
     }
     if (tell) {
         tell_changes(live, &state->broken, &broken);

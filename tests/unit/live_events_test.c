@@ -1,4 +1,5 @@
-/* What is told when the way between two nodes changes (the ladder): once for each pair, with the reason, and nothing where fewer ends are seen than before. */
+/* What is told when the way between two nodes changes (the ladder): once for each pair, with the reason, and nothing where fewer ends are seen than before; and when a machine joins by an
+ * invitation, or leaves. */
 #include "unit.h"
 
 #include "deck/live_private.h"
@@ -111,12 +112,56 @@ static void test_many(void **state)
     assert_string_equal(event_log_get(live.log, 0)->text, "n0: 9 of its links go another way (with n1, n2 and others)");
 }
 
+static const struct event *newest(enum event_kind kind)
+{
+    for (size_t i = 0; i < event_log_count(live.log); i++)
+        if (event_log_get(live.log, i)->kind == kind)
+            return event_log_get(live.log, i);
+    return NULL;
+}
+
+static void test_joined(void **state)
+{
+    struct device_peer rows[2] = {{.public_key = {{1}}}, {.public_key = {{2}}}};
+    struct device device = {.name = "wg0", .peers = rows, .peer_count = 1};
+    struct observed_joined joined[2] = {{.name = "mail", .interface = "wg0", .key = {{1}}, .from = "198.51.100.7"}, {.name = "n5", .interface = "wg0", .key = {{2}}}};
+    (void)state;
+    seen[3].devices = &device;
+    seen[3].device_count = 1;
+    seen[3].joined = joined;
+    seen[3].joined_count = 1;
+    compare(0);
+    assert_null(newest(EVENT_JOINED)); /* it was there before the deck looked */
+    seen[3].joined_count = 2;
+    compare(0);
+    assert_null(newest(EVENT_JOINED)); /* no row of it: it has not come, or has left */
+    device.peer_count = 2;
+    compare(0);
+    compare(0);
+    const struct event *event = newest(EVENT_JOINED);
+    assert_non_null(event);
+    assert_string_equal(event->text, "n5 has joined through n3, by an invitation");
+    assert_string_equal(event->nodes[0], "n3");
+    assert_string_equal(event->nodes[1], "n5");
+    assert_int_equal(event->times, 1);
+    seen[3].reach = REACH_FAILED;
+    device.peer_count = 0;
+    compare(0);
+    assert_null(newest(EVENT_LEFT)); /* nothing is known now */
+    seen[3].reach = REACH_OK;
+    device.peer_count = 1;
+    compare(0);
+    assert_string_equal(newest(EVENT_LEFT)->text, "n5, which had joined through n3, is gone from there");
+    seen[3] = (struct observation){.reach = REACH_OK};
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_pair, begin, end),
         cmocka_unit_test_setup_teardown(test_a_pair_that_only_one_end_shows, begin, end),
         cmocka_unit_test_setup_teardown(test_many, begin, end),
+        cmocka_unit_test_setup_teardown(test_joined, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
