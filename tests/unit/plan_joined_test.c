@@ -211,21 +211,27 @@ static void test_key_is_learned(void **state)
         const char *joined_name, *joined_address;
         bool twice, learned;
         const char *rows; /* at db */
+        bool left;
     } cases[] = {
-        {"[Node mail]\nAddress = 10.44.0.3\n", "mail", "10.44.0.3", false, true, "+ row mail  allows 10.44.0.3/32"},
-        {"[Node mail]\nSsh = root@10.44.0.3\nJump = hub\nAddress = 10.44.0.3\n", "mail", "10.44.0.3", false, true, "+ row mail  allows 10.44.0.3/32"},
-        {"[Node mail]\nAddress = 10.44.0.193\n", "mail", "10.44.0.193", false, true, ""}, /* by the relay: the hub has its row */
-        {"[Node mail]\nAddress = 10.44.0.3\n", "mail", "10.44.0.4", false, false, ""},   /* another machine of that name */
-        {"[Node mail]\nAddress = 10.44.0.3\n", "mole", "10.44.0.3", false, false, ""},
-        {"[Node mail]\nAddress = 10.44.0.3\n", "mail", "10.44.0.3", true, false, ""},    /* two hubs say different things */
+        {"[Node mail]\nAddress = 10.44.0.3\n", "mail", "10.44.0.3", false, true, "+ row mail  allows 10.44.0.3/32", false},
+        {"[Node mail]\nSsh = root@10.44.0.3\nJump = hub\nAddress = 10.44.0.3\n", "mail", "10.44.0.3", false, true, "+ row mail  allows 10.44.0.3/32", false},
+        {"[Node mail]\nAddress = 10.44.0.193\n", "mail", "10.44.0.193", false, true, "", false}, /* by the relay: the hub has its row */
+        {"[Node mail]\nAddress = 10.44.0.3\n", "mail", "10.44.0.4", false, false, "", false},   /* another machine of that name */
+        {"[Node mail]\nAddress = 10.44.0.3\n", "mole", "10.44.0.3", false, false, "", false},
+        {"[Node mail]\nAddress = 10.44.0.3\n", "mail", "10.44.0.3", true, false, "", false},    /* two hubs say different things */
+        {"[Node mail]\nAddress = 10.44.0.3\n", "mail", "10.44.0.3", false, false, "", true}, /* it has left: the hub remembers it, and has no row of it */
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct plan_world world = grown_world(RELAYED, cases[i].section);
         struct key mail = world_key(MAIL_KEY);
         world.seen->nodes[MAIL_NODE].reach = REACH_FAILED;
         add_joined(&world, HUB_NODE, cases[i].joined_name, MAIL_KEY, cases[i].joined_address);
-        if (cases[i].twice)
+        if (!cases[i].left)
+            add_row(&world, HUB_NODE, MAIL_KEY, cases[i].joined_address, false);
+        if (cases[i].twice) {
             add_joined(&world, DB_NODE, cases[i].joined_name, OTHER_KEY, cases[i].joined_address);
+            add_row(&world, DB_NODE, OTHER_KEY, cases[i].joined_address, false);
+        }
         struct plan *plan = plan_world_plan(&world);
         const struct plan_node *node = &plan->nodes[MAIL_NODE];
         if (node->learn_key != cases[i].learned || node->has_key != cases[i].learned)
