@@ -196,6 +196,7 @@ static enum join_result attempt(const struct join_options *options, const char *
     if (result < 0 || result == JOIN_STEP_OTHER) {
         if (result == JOIN_STEP_OTHER) {
             snprintf(other, 16, "%s", join.answer.interface);
+            join_say(&join, false, "in mesh %s the interface is %s: once more, with that name", join.answer.mesh, other);
             err_set(err, "the interface has another name here: the next try comes at once");
         }
         if (undo(&join, err)) {
