@@ -266,11 +266,42 @@ static void add_faults(const struct report *report, struct buf *buf)
         buf_add_text(buf, "wgdeck doctor shows the evidence.\n");
 }
 
+static bool is_in_mesh(const struct report *report, const struct observed_joined *joined)
+{
+    for (size_t i = 0; i < report->mesh->node_count; i++) {
+        const struct device *device = report->diagnosis->nodes[i].device;
+        const struct mesh_node *node = &report->mesh->nodes[i];
+        if (strcmp(node->name, joined->name) == 0 || (node->has_public_key && key_equal(&node->public_key, &joined->key)) ||
+            (device && device->has_private && key_equal(&device->public_key, &joined->key)))
+            return true;
+    }
+    return false;
+}
+
+/* Who has joined by an invitation and has no section yet is in no row of these tables. */
+static void add_joined(const struct report *report, struct buf *buf)
+{
+    for (size_t i = 0; report->mesh->from_file && i < report->mesh->node_count; i++) {
+        const struct observation *seen = &report->observed->nodes[i];
+        for (size_t j = 0; report_shows_node(report, i) && seen->reach == REACH_OK && j < seen->joined_count; j++) {
+            const struct observed_joined *joined = &seen->joined[j];
+            if (!text_is_name(joined->name) || strcmp(joined->interface, report->mesh->nodes[i].interface) != 0 || is_in_mesh(report, joined))
+                continue;
+            struct buf line = BUF_EMPTY;
+            buf_add_format(&line, "%s has joined through %s and is not in the mesh file yet: wgdeck invite record %s", joined->name, report->mesh->nodes[i].name, joined->name);
+            buf_add_text(buf, "  ");
+            add_remedy(buf, buf_text(&line), 2, report->terminal->width);
+            buf_free(&line);
+        }
+    }
+}
+
 static void write_status(const struct report *report, struct buf *buf)
 {
     text_headline(report, buf);
     add_nodes(report, buf);
     add_links(report, buf);
+    add_joined(report, buf);
     add_faults(report, buf);
 }
 

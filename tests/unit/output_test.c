@@ -117,6 +117,10 @@ static const struct {
     {"broken.one", {"replay", "--ascii", "-n", "api", "broken.jsonl"}, 0},
     {"broken.prom", {"replay", "--prom", "broken.jsonl"}, 2},
     {"broken.json", {"replay", "--json", "broken.jsonl"}, 2},
+    {"joined.status", {"replay", "--ascii", "joined.jsonl"}, 0}, /* one straight, one by the hub, one in no section */
+    {"joined.all", {"replay", "--all", "--ascii", "joined.jsonl"}, 0},
+    {"joined.doctor", {"replay", "--ascii", "--doctor", "joined.jsonl"}, 0},
+    {"joined.json", {"replay", "--json", "joined.jsonl"}, 0},
     {"broken.first", {"replay", "--ascii", "--at", "+1", "broken.jsonl"}, 2},
 };
 
