@@ -162,6 +162,14 @@ static void catch_signals(void)
     alarm(JOIN_HUB_DIALOGUE + JOIN_HUB_WITHIN + ENDING); /* whatever hangs */
 }
 
+/* sshd may let the other side set variables; our helper is to see none of them. */
+static void clear_environment(void)
+{
+    clearenv();
+    setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
+    setenv("LC_ALL", "C", 1);
+}
+
 /* The first word of SSH_CONNECTION, when it is an address. */
 static char *address_from(void)
 {
@@ -185,6 +193,7 @@ int node_join(const char *id, int input, int output)
         close(null);
     catch_signals();
     hub.from = address_from();
+    clear_environment();
     hub.interface = invite_interface_of(id);
     join_hub_talk(&hub, input, output);
     (void)join_hub_put_back(&hub, NULL);
