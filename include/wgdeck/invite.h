@@ -4,6 +4,7 @@
 #define WGDECK_INVITE_H
 
 #include <ev.h>
+#include <stdbool.h>
 
 #include "wgdeck/invitation.h"
 #include "wgdeck/look.h"
@@ -17,6 +18,8 @@ enum invite_task {
 };
 
 enum { INVITE_SECONDS_DEFAULT = 1800, INVITE_SECONDS_LEAST = 60, INVITE_SECONDS_MOST = 7 * 24 * 3600 };
+
+bool invite_read_seconds(const char *text, int64_t *seconds); /* "90s", "30m", "2h", "1d"; false: no such thing, or not from the least to the most */
 
 /* One invitation, as its hub told it. Texts are safe. */
 struct invite_row {

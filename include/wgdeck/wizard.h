@@ -13,6 +13,8 @@ enum wizard_kind {
     WIZARD_REMOVE, /* nodes out of it */
     WIZARD_ROTATE, /* new keys */
     WIZARD_APPLY,  /* what the mesh file says: plan, agree, apply */
+    WIZARD_INVITE, /* a token for a machine that SSH does not reach, and waiting for it to join */
+    WIZARD_RECORD, /* one that has joined, into the mesh file */
     WIZARD_KIND_COUNT,
 };
 
@@ -47,7 +49,7 @@ struct wizard; /* opaque */
 struct wizard_options {
     enum wizard_kind kind;
     const char *path;          /* the mesh file; of WIZARD_INIT: where it is written */
-    const char *node;          /* REMOVE, ROTATE: this one ("a,b": these), without a question; ADD: the SSH target that is proposed. NULL */
+    const char *node;          /* REMOVE, ROTATE: this one ("a,b": these), without a question; RECORD: this one; INVITE: the name that is proposed; ADD: the SSH target that is proposed. NULL */
     const char *state;         /* folder for the answers of a wizard that was left, and the event log; NULL: nothing is kept */
     struct look_options look;  /* .fanout.ssh_config, .fanout.deadlines, .helper, .deadline; .nodes: only these are changed (APPLY) */
     double within;             /* of the guard; 0: the default */
@@ -80,6 +82,7 @@ const char *wizard_agreement(const struct wizard *wizard);       /* PLANS: what 
 const struct plan *wizard_plan(const struct wizard *wizard);     /* from PLANS on; else NULL */
 const struct mesh *wizard_mesh(const struct wizard *wizard);     /* of the plan and the progress; else of the file */
 struct change *wizard_change(const struct wizard *wizard);       /* from the look for the plan on; else NULL */
+const char *wizard_token(const struct wizard *wizard);           /* INVITE, once it is made: a secret, one line; else NULL */
 const char *wizard_report(const struct wizard *wizard);          /* ENDS: lines */
 bool wizard_succeeded(const struct wizard *wizard);
 bool wizard_changed_file(const struct wizard *wizard);           /* ENDS: the mesh file is another than before */

@@ -28,22 +28,6 @@ static const struct cmd_option invite_options[] = {
 
 /* --- the command line */
 
-static bool read_duration(const char *text, int64_t *seconds)
-{
-    static const struct { char unit; int64_t seconds; } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-    size_t digits = strspn(text, "0123456789");
-    unsigned long long number;
-    char *part = mem_text_part(text, digits);
-    bool good = digits && text[digits] && !text[digits + 1] && !text_to_number(part, 1000000, &number);
-    free(part);
-    for (size_t i = 0; good && i < COUNT_OF(units); i++)
-        if (text[digits] == units[i].unit) {
-            *seconds = (int64_t)number * units[i].seconds;
-            return *seconds >= INVITE_SECONDS_LEAST && *seconds <= INVITE_SECONDS_MOST;
-        }
-    return false;
-}
-
 static int read_task(struct inviting *inviting, const struct cmd *cmd)
 {
     static const struct { const char *word; enum invite_task task; int operands; } tasks[] = {{"list", INVITE_LIST, 1}, {"revoke", INVITE_REVOKE, 2}, {"record", INVITE_RECORD, 2}};
@@ -76,7 +60,7 @@ static int read_command(struct inviting *inviting, const struct cmd *cmd)
     int status = read_task(inviting, cmd);
     if (status)
         return status;
-    if (expires && !read_duration(expires, &wanted->seconds))
+    if (expires && !invite_read_seconds(expires, &wanted->seconds))
         return options_usage_error(cmd, "--expires %s is no duration from 60s to 7d: a number and s, m, h or d", expires);
     if (!options_seconds(options, "timeout", 0.1, 3600, TIMEOUT_DEFAULT, &timeout))
         return options->status;

@@ -1,11 +1,12 @@
 /* The inside of the wizard: wizard.c (its life, from step to step), wizard_steps.c (the table of steps: what is asked, proposed and refused), wizard_probe.c (what a new host is),
- * wizard_change.c (plan and apply), wizard_keep.c (the answers of a wizard that was left). Private to src/deck. */
+ * wizard_change.c (plan and apply), wizard_keep.c (the answers of a wizard that was left), wizard_invite.c (invitations). Private to src/deck. */
 #ifndef WGDECK_DECK_WIZARD_PRIVATE_H
 #define WGDECK_DECK_WIZARD_PRIVATE_H
 
 #include <cjson/cJSON.h>
 
 #include "helper.h"
+#include "wgdeck/invite.h"
 #include "wgdeck/wizard.h"
 
 enum wizard_at {
@@ -13,6 +14,8 @@ enum wizard_at {
     AT_NODES, AT_CONSEQUENCES,
     AT_PLANNING, AT_PLAN, AT_RUN,
     AT_MESH_NAME, AT_NETWORK, AT_TOPOLOGY, AT_WRITE,
+    AT_INVITE_NAME, AT_INVITE_WAY, AT_INVITE_TIME, AT_INVITING, AT_TOKEN, AT_STAYS_OPEN,
+    AT_RECORDING,
     AT_END,
     AT_COUNT,
 };
@@ -65,6 +68,7 @@ struct wizard {
     bool *chosen;                    /* per node of the planned mesh: leaving, or rotated */
     char *events, *date;
     struct change *change;
+    struct invite *invite;           /* of INVITE and RECORD, once begun */
     const struct plan *given_plan;   /* tests: instead of the change's */
     struct buf report;
     bool succeeded, file_changed;
@@ -98,6 +102,19 @@ void wizard_make_plan(struct wizard *wizard);
 int wizard_check_agreement(struct wizard *wizard, const char *text, char **taken, struct err *err);
 void wizard_apply(struct wizard *wizard);
 void wizard_change_end(struct wizard *wizard); /* as if it had not been planned */
+
+/* wizard_invite.c */
+int wizard_check_invite_name(struct wizard *wizard, const char *text, char **taken, struct err *err);
+int wizard_check_invite_way(struct wizard *wizard, const char *text, char **taken, struct err *err);
+int wizard_check_invite_time(struct wizard *wizard, const char *text, char **taken, struct err *err);
+void wizard_propose_invite_name(struct wizard *wizard, char **value, char **reason);
+void wizard_propose_invite_way(struct wizard *wizard, char **value, char **reason);
+void wizard_propose_invite_time(struct wizard *wizard, char **value, char **reason);
+void wizard_make_invitation(struct wizard *wizard);
+void wizard_show_token(struct wizard *wizard);
+void wizard_leave_open(struct wizard *wizard);
+void wizard_record(struct wizard *wizard);
+void wizard_invite_end(struct wizard *wizard);
 
 /* wizard_keep.c */
 void wizard_keep(const struct wizard *wizard);

@@ -507,6 +507,8 @@ static void write_file(struct wizard *wizard)
 #define OF_ADD (1u << WIZARD_ADD)
 #define OF_REMOVE (1u << WIZARD_REMOVE)
 #define OF_ROTATE (1u << WIZARD_ROTATE)
+#define OF_INVITE (1u << WIZARD_INVITE)
+#define OF_RECORD (1u << WIZARD_RECORD)
 #define OF_CHANGES (OF_ADD | OF_REMOVE | OF_ROTATE | 1u << WIZARD_APPLY)
 
 const struct wizard_row wizard_rows[AT_COUNT] = {
@@ -547,5 +549,18 @@ const struct wizard_row wizard_rows[AT_COUNT] = {
                      "full: every pair. hub: all with one node, which forwards. groups: every pair within a group; groups meet through gateways.", "Next: the mesh file is written, if there is none yet. No node is touched.", NULL,
                      propose_topology, check_topology, NULL},
     [AT_WRITE] = {OF_INIT, WIZARD_WORKS, "write", "Mesh file", "", "", "The mesh file is written.", NULL, NULL, NULL, write_file},
-    [AT_END] = {OF_CHANGES | OF_INIT, WIZARD_ENDS, "end", "Report", "", "", "", NULL, NULL, NULL, NULL},
+    [AT_INVITE_NAME] = {OF_INVITE, WIZARD_ASKS, "invite-name", "Name", "What will the new machine be called in the mesh?",
+                        "For a machine that you cannot log in to by SSH: behind a NAT, at somebody else's. It joins by itself, with one command and a token that you give it.", "Next: how it is reached by the others.", NULL,
+                        wizard_propose_invite_name, wizard_check_invite_name, NULL},
+    [AT_INVITE_WAY] = {OF_INVITE, WIZARD_ASKS, "invite-way", "Way", "Through the relay, or as a member like the others? (relay or member)",
+                       "relay: only the relay is changed, and the machine reaches all others at once, through it; directly as soon as a way is found. member: it gets a row at every node, by the next apply.",
+                       "Next: how long the invitation holds.", NULL, wizard_propose_invite_way, wizard_check_invite_way, NULL},
+    [AT_INVITE_TIME] = {OF_INVITE, WIZARD_ASKS, "invite-time", "Holds for", "How long may it be used? (30m, 2h, 1d)", "It is used up by the first machine that joins with it, and can be revoked at any time.",
+                        "Next: the nodes are looked at, and the hub is given the invitation: one line in a file of keys of its own. Nothing else is changed.", NULL, wizard_propose_invite_time, wizard_check_invite_time, NULL},
+    [AT_INVITING] = {OF_INVITE, WIZARD_WORKS, "inviting", "Invitation", "", "", "The nodes are looked at, and the hub is given the invitation.", NULL, NULL, NULL, wizard_make_invitation},
+    [AT_TOKEN] = {OF_INVITE, WIZARD_SHOWS, "token", "Token", "Give this to the new machine.", "On it, as root: \"wgdeck join -\", paste the token, Return. y copies it to the clipboard of this terminal. Nothing but the program's one static file is needed there.",
+                  "It is seen here when it joins. Enter: leave it open, and wait no longer.", NULL, NULL, NULL, wizard_show_token},
+    [AT_STAYS_OPEN] = {OF_INVITE, WIZARD_WORKS, "stays-open", "Report", "", "", "", NULL, NULL, NULL, wizard_leave_open},
+    [AT_RECORDING] = {OF_RECORD, WIZARD_WORKS, "recording", "Record", "", "", "Its hub is asked for what it knows, and the mesh file gets a section for it. No node is changed.", NULL, NULL, NULL, wizard_record},
+    [AT_END] = {OF_CHANGES | OF_INIT | OF_INVITE | OF_RECORD, WIZARD_ENDS, "end", "Report", "", "", "", NULL, NULL, NULL, NULL},
 };

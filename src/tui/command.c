@@ -288,16 +288,17 @@ static void run_shell(struct tui *tui, const struct words *words)
 
 static void run_change(struct tui *tui, const struct words *words, enum wizard_kind kind)
 {
-    if (words->count < 2 && kind != WIZARD_ADD) {
-        complain(tui, "which node? :%s NAME", kind == WIZARD_REMOVE ? "remove" : "rotate");
+    bool of_mesh = kind == WIZARD_REMOVE || kind == WIZARD_ROTATE; /* the others are about what is not in it yet */
+    if (words->count < 2 && kind != WIZARD_ADD && kind != WIZARD_INVITE) {
+        complain(tui, "which node? :%s NAME", kind == WIZARD_REMOVE ? "remove" : kind == WIZARD_RECORD ? "record" : "rotate");
         return;
     }
     if (!tui->hands) {
         complain(tui, "nothing can be changed from here: this is a recording, or a mesh without a mesh file");
         return;
     }
-    size_t node = words->count < 2 ? SIZE_MAX : kind == WIZARD_ADD ? SIZE_MAX : find_node(tui, words->word[1]);
-    if (words->count >= 2 && kind != WIZARD_ADD && node == SIZE_MAX)
+    size_t node = words->count < 2 || !of_mesh ? SIZE_MAX : find_node(tui, words->word[1]);
+    if (words->count >= 2 && of_mesh && node == SIZE_MAX)
         return;
     const char *name = node != SIZE_MAX ? tui->scene.picture.mesh->nodes[node].name : words->count > 1 ? words->word[1] : NULL;
     if (!hands_open(tui->hands, kind, name))
@@ -319,6 +320,16 @@ static void run_remove(struct tui *tui, const struct words *words)
 static void run_rotate(struct tui *tui, const struct words *words)
 {
     run_change(tui, words, WIZARD_ROTATE);
+}
+
+static void run_invite(struct tui *tui, const struct words *words)
+{
+    run_change(tui, words, WIZARD_INVITE);
+}
+
+static void run_record(struct tui *tui, const struct words *words)
+{
+    run_change(tui, words, WIZARD_RECORD);
 }
 
 static void run_warnings(struct tui *tui, const struct words *words)
@@ -348,6 +359,8 @@ static const struct command {
     {"seek", "TIME", "of a replay: to 14:02:11, a whole time, or +SECONDS or -SECONDS from here", run_seek, ACTION_NONE, COMPLETES_NOTHING},
     {"step", "", "of a replay: one interval on", NULL, ACTION_STEP, COMPLETES_NOTHING},
     {"add", "SSH", "add a node, step by step", run_add, ACTION_NONE, COMPLETES_NOTHING},
+    {"invite", "NAME", "a token for a machine that SSH does not reach: it joins by itself", run_invite, ACTION_NONE, COMPLETES_NOTHING},
+    {"record", "NAME", "write a node that has joined into the mesh file", run_record, ACTION_NONE, COMPLETES_NOTHING},
     {"remove", "NODE", "take a node out of the mesh: what follows from it, the plan, a question", run_remove, ACTION_NONE, COMPLETES_NODES},
     {"rotate", "NODE", "a new key for a node: the plan, a question", run_rotate, ACTION_NONE, COMPLETES_NODES},
     {"save", "FILE", "this screen as JSON (.json), CSV (.csv) or text", run_save, ACTION_NONE, COMPLETES_NOTHING},

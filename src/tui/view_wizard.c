@@ -87,12 +87,21 @@ static void wizard_save(const struct view *view, const struct scene *scene, enum
     }
 }
 
-static const enum action footer[] = {ACTION_APPLY, ACTION_STOP_CHANGE, ACTION_SAVE, ACTION_NONE};
+/* The token as it is, in one line. */
+static void wizard_copy(const struct view *view, const struct scene *scene, struct buf *buf)
+{
+    const struct wizard *wizard = of(scene);
+    (void)view;
+    if (wizard && wizard_token(wizard))
+        buf_add_text(buf, wizard_token(wizard));
+}
+
+static const enum action footer[] = {ACTION_APPLY, ACTION_STOP_CHANGE, ACTION_COPY, ACTION_SAVE, ACTION_NONE};
 
 const struct view_ops view_wizard = {
     .name = "wizard",
     .title = "Wizard",
-    .help = "Adds a node, step by step; :remove NODE takes one out, :rotate NODE gives it a new key. Enter takes what is proposed; Tab puts the proposal into the field, to be edited; Shift-Tab goes one "
+    .help = "Adds a node, step by step; :invite gives a token to a machine that SSH does not reach, with which it joins by itself; :remove NODE takes one out, :rotate NODE gives it a new key. Enter takes what is proposed; Tab puts the proposal into the field, to be edited; Shift-Tab goes one "
             "step back; Esc leaves, and the answers are kept. Nothing is changed before the plan was agreed to; what then fails is put back, with the reason.",
     .action = ACTION_WIZARD,
     .size = sizeof(struct view),
@@ -105,4 +114,5 @@ const struct view_ops view_wizard = {
     .act = wizard_act,
     .mouse = wizard_mouse,
     .save = wizard_save,
+    .copy = wizard_copy,
 };
