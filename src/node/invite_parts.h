@@ -57,6 +57,15 @@ size_t sshd_host_keys(const struct sshd_says *says, char *keys[static INVITATION
 int invite_line_set(const struct account *account, const char *path, const char *id, const char *line, bool *made_folder, struct err *err);
 void invite_line_remove_folder(const struct account *account, const char *path); /* of PATH, when it is empty */
 
+/* --- invite_list.c */
+
+/* The interface of the request, when it can be one and we are root; else the request is refused and NULL. */
+const char *invite_request_interface(struct server *server, const cJSON *request);
+const char *invite_request_id(const cJSON *request); /* its "invitation"; NULL: none, or not the number of one */
+void invite_add_lines(struct json *json, const char *key, const struct buf *lines); /* a list of texts, from lines */
+void invite_show_all(struct server *server, const cJSON *request);
+void invite_revoke(struct server *server, const cJSON *request);
+
 /* --- invite_store.c: records */
 
 struct invite_entry {

@@ -102,7 +102,7 @@ static int ask_words(char *const sshd[], const char *user, const char *connectio
     struct buf out = BUF_EMPTY, said = BUF_EMPTY;
     char *about = connection_words(user, connection);
     size_t count = 0;
-    for (; sshd[count] && count < WORDS - 4; count++)
+    for (; count < WORDS - 4 && sshd[count]; count++)
         words[count] = sshd[count];
     words[count++] = "-T";
     words[count++] = "-C";
