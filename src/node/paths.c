@@ -151,7 +151,7 @@ static void note(struct doing *doing, enum observed_way way)
     snprintf(note->reason, sizeof note->reason, "%s", doing->order->reason);
 }
 
-/* Keepalive 0 first: going from 0 to a number is what makes WireGuard send at once. */
+/* Going from keepalive 0 to a number is what makes WireGuard send, but not within 5 s of the last initiation. So a row that a trial has made is made anew. */
 static int try_it(struct doing *doing, struct err *err)
 {
     const struct path_order *order = doing->order;
@@ -162,7 +162,10 @@ static int try_it(struct doing *doing, struct err *err)
     if (is_inside(doing, &order->endpoint))
         return err_set(err, "path: that endpoint lies inside of the tunnel itself");
     if (keepalive) {
-        state_row_make(&doing->then, &order->key)->keepalive = 0;
+        if (known && known->made && !carries)
+            state_row_remove(&doing->then, &order->key);
+        else
+            state_row_make(&doing->then, &order->key)->keepalive = 0;
         if (reach(doing, err))
             return -1;
         state_free(&doing->now);
