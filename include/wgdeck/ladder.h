@@ -11,6 +11,7 @@
  *   {"op":"path",...,"do":"yield","allowed":[...],"hub":KEY,"reason":"...","forget":false}      forget: a row that a trial has made goes, too
  *   {"op":"path-look","interface":"wg0","keys":[KEY,...]}
  *        -> {"rows":[{"key","endpoint"|null,"age":milliseconds|null,"rx","tx","path":"direct|relay|hub|trying|null","since":UNIX}],"candidates":["192.168.1.5:51820",...],"port":51820}
+ * A row that a trial has made is made anew by the next "try": one that is there sends no initiation within 5 s of its last one, whatever its keepalive becomes.
  * What is carried is noted in /run/wgdeck/IF.paths, and shown in the observation ("paths"). While an end carries, a small process there (wgdeck node --paths IF) pings the other end
  * every 5 s and yields by itself when three answers in a row are missing: both ends come to the same within 15 s, also when no deck is there. */
 #ifndef WGDECK_LADDER_H
@@ -64,13 +65,14 @@ struct ladder; /* one pair; opaque */
 struct ladder_options {
     struct endpoint relay;                     /* the opaque relay; family 0: none */
     bool direct;                               /* false: not tried (for tests, and where the operator says so) */
+    bool lasting_rows;                         /* both ends have rows of each other beside the ladder, which no trial makes anew: WireGuard sends at its own times */
     const struct prefix *never;                /* no endpoint is tried in these: the mesh's own networks. Copied */
     size_t never_count;
 };
 struct ladder *ladder_new(const struct ladder_options *options);
 void ladder_free(struct ladder *ladder);
 /* One turn, at least once a second while TRYING, else as often as there are views. NOW: clock_steady, ns; it never goes back. Rules: the candidates in order (both on one LAN: same observed address, then the private ones; public
- * v6; what the hub sees), each pair of them given 5 s from the order on (7 s what the hub sees, 6 s more where something was heard by it); both ends are told within half a second, or at once
+ * v6; what the hub sees), each pair of them given 3 s from the order on (5 s with lasting rows; 7 s what the hub sees, 6 s more where something was heard by it); both ends are told within half a second, or at once
  * (why: ladder.c); what both ends have a handshake younger than the try on is carried; where no
  * candidate is left the relay is tried the same way; else the hub. After a failure the next climb waits 60 s, twice as long each time, at most an hour; again at once when an observed
  * endpoint or candidate has changed. A way that died within 10 minutes of being carried doubles the wait, so that it does not flap. */

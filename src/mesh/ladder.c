@@ -14,7 +14,8 @@
  *   (4) The port that the symmetric side sends from is not the one that the other has opened its NAT for, and nobody can tell it: the relay, else the hub.
  *
  * WireGuard sends one initiation for each row in 5 s to 5.33 s (REKEY_TIMEOUT and its jitter), the first one when keepalive goes 0 -> 25. What follows from that:
- * - A place is given 5 s, and the next one is ordered a moment before the next initiation is due, so that each gets one: at 4.8 s, 9.8 s, 14.8 s... What the hub sees is given 7 s: case (3) can need the second one.
+ * - A row that a trial makes sends at once, so a place can be given 3 s. A lasting row does not: there it is 5 s, and the next place is ordered a moment before the next initiation is due, so that each
+ *   gets one: at 4.8 s, 9.8 s, 14.8 s... What the hub sees is given 7 s: case (3) can need the second one.
  * - Two initiations that cross on their way both fail: each end forgets its own when it takes the other's. So the ends are told 0.4 s apart. But a NAT gateway without a firewall of its own remembers a
  *   packet that it had no mapping for, and then gives the packets of its own node another port: there, sending at the same moment is what works, or that its node goes first. So the order changes
  *   with each climb: one end first, both at once, the other end first. What the first one sends finds no row yet; so that is the one that seems easier to reach.
@@ -30,7 +31,8 @@
 #include "wgdeck/mem.h"
 
 #define SECONDS(n) ((int64_t)((n) * (double)CLOCK_SECOND))
-#define PLACE_TIME SECONDS(5)
+#define PLACE_TIME SECONDS(3)
+#define LASTING_TIME SECONDS(5)
 #define ORDERED_EARLY SECONDS(0.2)
 #define SEEN_TIME SECONDS(7)
 #define HEARD_TIME SECONDS(6)      /* more, once a place, when something came by it */
@@ -203,7 +205,9 @@ static int64_t time_of(const struct ladder *ladder)
     enum ladder_place place = ladder->tries[ladder->current].place;
     if (place == PLACE_LAST || place == PLACE_SEEN || place == PLACE_RELAY)
         return SEEN_TIME;
-    return ladder->current ? PLACE_TIME : PLACE_TIME - ORDERED_EARLY;
+    if (!ladder->options.lasting_rows)
+        return PLACE_TIME;
+    return ladder->current ? LASTING_TIME : LASTING_TIME - ORDERED_EARLY;
 }
 
 /* How long after the other one an end is told. */

@@ -26,7 +26,8 @@ static struct world *pair_world(enum nat a, enum nat b, unsigned seed, bool rela
     world->view_delay = lag->view;
     world->order_delay[0] = lag->orders[0];
     world->order_delay[1] = lag->orders[1];
-    world->fresh = fresh;
+    if (!fresh)
+        world_lasting(world);
     return world;
 }
 
@@ -218,7 +219,8 @@ static void test_live_session(void **state)
     ladder_free(world->ladder);
     for (int e = 0; e < 2; e++)
         obey(world, e, &(struct ladder_order){.deed = LADDER_YIELD});
-    world->ladder = ladder_new(&(struct ladder_options){.direct = true});
+    world->lasting = true;
+    world->ladder = ladder_new(&(struct ladder_options){.direct = true, .lasting_rows = true});
     assert_true(world_until(world, LADDER_DIRECT, S(10)) >= 0);
     assert_true(world->sides[0].handshake == handshake);
     world_free(world);
@@ -238,6 +240,7 @@ static void test_late_and_lost(void **state)
 {
     (void)state;
     struct world *world = world_new(PORT_RESTRICTED, FULL, 4, false);
+    world_lasting(world);
     world->view_delay = S(2);
     world->order_delay[0] = S(1);
     assert_true(world_until(world, LADDER_DIRECT, S(20)) >= 0);

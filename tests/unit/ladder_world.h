@@ -69,7 +69,7 @@ struct world {
     struct gateway gateways[2];
     struct packet flight[FLIGHT];
     struct endpoint hub, relay, knocked[2];
-    bool has_relay, fresh;          /* fresh: each try makes the row anew */
+    bool has_relay, lasting;        /* lasting: the rows are there, and no try makes them anew */
     bool direct_cut, relay_cut;
     uint64_t random;
     unsigned ids;
@@ -300,7 +300,7 @@ static inline void obey(struct world *world, int e, const struct ladder_order *o
 {
     struct side *side = &world->sides[e];
     if (order->deed == LADDER_TRY) {
-        if (!side->row || world->fresh) {
+        if (!side->row || !world->lasting) {
             struct gateway *gateway = side->gateway;
             struct endpoint inside = side->inside;
             bool deaf = side->deaf;
@@ -317,7 +317,7 @@ static inline void obey(struct world *world, int e, const struct ladder_order *o
     } else if (order->deed == LADDER_YIELD) {
         side->carries = LADDER_HUB;
         side->keepalive = 0;
-        if (order->forget) {
+        if (order->forget && !world->lasting) {
             side->row = false;
             side->endpoint = (struct endpoint){0};
             side->handshake = side->retransmit = 0;
@@ -475,6 +475,14 @@ static inline struct world *world_new(enum nat first, enum nat second, unsigned 
     world->was = LADDER_HUB;
     world->ladder = ladder_new(&(struct ladder_options){.direct = true, .relay = relay ? world->relay : (struct endpoint){.port = 0}});
     return world;
+}
+
+/* The rows are the mesh file's. */
+static inline void world_lasting(struct world *world)
+{
+    world->lasting = world->sides[0].row = world->sides[1].row = true;
+    ladder_free(world->ladder);
+    world->ladder = ladder_new(&(struct ladder_options){.direct = true, .lasting_rows = true, .relay = world->has_relay ? world->relay : (struct endpoint){.port = 0}});
 }
 
 static inline void world_free(struct world *world)
