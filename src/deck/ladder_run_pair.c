@@ -85,7 +85,7 @@ void ladder_run_begin(struct run_pair *pair)
         return;
     }
     pair->ladder = ladder_new(&(struct ladder_options){
-        .relay = relay_of(pair), .direct = run->options.aim != LADDER_AIM_RELAY, .never = run->mesh->networks, .never_count = run->mesh->network_count});
+        .relay = relay_of(pair), .direct = run->options.aim != LADDER_AIM_RELAY, .lasting_rows = mesh_wants_link(run->mesh, pair->ends[0], pair->ends[1]), .never = run->mesh->networks, .never_count = run->mesh->network_count});
     pair->state = LADDER_PAIR_RUNNING;
     say(pair, "looking at both ends");
 }
@@ -138,7 +138,7 @@ static const char *refusal_of(const struct run_pair *pair)
 static bool leave(struct run_pair *pair, int64_t now, const struct ladder_end views[2])
 {
     bool hub_is_aim = pair->run->options.aim == LADDER_AIM_HUB || pair->run->stopped, hub = both_are(views, LADDER_HUB);
-    if (!pair->leaving && must_leave(pair, views)) {
+    if (!pair->leaving && !ladder_climbs(pair->ladder) && must_leave(pair, views)) {
         ladder_run_leave(pair);
         say(pair, hub_is_aim ? "going back to the hub" : "back to the hub first, to look for the way that was asked for");
         return true;
