@@ -241,6 +241,17 @@ static bool was_made(const struct join_trace *trace, const char *path)
     return false;
 }
 
+/* Files of FOLDER that were being written when the power went (file_write's). */
+static void sweep(const char *path)
+{
+    DIR *folder = opendir(path);
+    for (struct dirent *entry; folder && (entry = readdir(folder));)
+        if (!strncmp(entry->d_name, ".wgdeck-", 8))
+            unlinkat(dirfd(folder), entry->d_name, 0);
+    if (folder)
+        closedir(folder);
+}
+
 /* Folders go only when nothing is in them. */
 static void remove_one(const char *path, bool folder, struct buf *left)
 {
@@ -259,6 +270,8 @@ void join_trace_remove(const struct join_trace *trace, struct buf *left)
         if ((!is_own && !was_made(trace, table[i].path)) || (table[i].shared && needed))
             continue;
         char *path = whole_path(table[i].path, trace->interface);
+        if (table[i].folder)
+            sweep(path);
         remove_one(path, table[i].folder, left);
         free(path);
     }
