@@ -285,6 +285,28 @@ def test_nat_lets_nothing_in():
         assert "from-4000" in out and "from-4001" not in out, out
 
 
+def test_nat_restricted():
+    """Inbound needs something sent to that address before, from any port; another address gets nothing. The mapping is the same for all (RFC 4787: endpoint-independent mapping,
+    address-dependent filtering)."""
+    need()
+    with Lab([Host("a"), Host("b", nat="restricted"), Host("c")], mesh="none") as lab:
+        b = lab.host("b")
+        got = b.popen(["timeout", "3", "/usr/bin/python3", "-c",
+                       "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 51820))\n"
+                       f"s.sendto(b'hello', ('{lab.host('a').address}', 4000)); print('up', flush=True)\n"
+                       "while True: print(s.recvfrom(100), flush=True)"], stdout=subprocess.PIPE, text=True)
+        assert got.stdout.readline() == "up\n"
+        send = ("import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', %d)); "
+                f"s.sendto(b'from-%s-%d', ('{b.address}', 51820))")
+        for name, port in (("a", 4001), ("a", 4000), ("c", 4000), ("c", 4001)):
+            lab.host(name).run(["/usr/bin/python3", "-c", send % (port, name, port)])
+        out, _ = got.communicate()
+        assert "from-a-4000" in out and "from-a-4001" in out and "from-c" not in out, out
+    with Lab([Host("a"), Host("b", nat="restricted"), Host("c", provider="x")]) as lab:
+        lab.warm()
+        assert seen_ports(lab, "b") == [51820] * 2, seen_ports(lab, "b")
+
+
 def test_nat_full_cone():
     need()
     with Lab([Host("a"), Host("b", nat="full-cone")]) as lab:

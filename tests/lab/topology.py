@@ -12,7 +12,7 @@ import re
 LISTEN_PORT = 51820
 INTERFACE = "wg0"
 MESHES = ("full", "hub", "groups", "none")
-NATS = ("port-restricted", "symmetric", "full-cone")
+NATS = ("port-restricted", "symmetric", "full-cone", "restricted")
 # Password of the user pw, "lab".  Written as a hash so that no deprecated crypt module is needed.
 PW_HASH = ("$6$wgdecklab$0du8d8IFOad0SQ5.Wd2.iYvzMvz5Q5QqxPGpr1qttQIU1yiGsSQQC/bmJK6iPUIk"
            ".1bBmFGVuy5P0G0E4y.bk0")
@@ -25,7 +25,7 @@ class Host:
     """One server of the lab.  Only the name is needed."""
     name: str
     provider: str = "p1"
-    nat: str | None = None          # None, "port-restricted", "symmetric" or "full-cone"
+    nat: str | None = None          # None, "port-restricted", "restricted" (to the address), "symmetric" or "full-cone"
     gateway: str | None = None      # NAT gateway to share with other hosts; default: one of its own
     nat_timeout: int | None = None  # seconds after which the gateway forgets a quiet UDP flow (default: 30/120)
     nat_ports: tuple | None = None  # (first, last) public UDP ports; default: any, the host's own where possible
@@ -352,7 +352,7 @@ class Plan:
             batch += [f"link set l{i} up", f"link set l{i} master lan"]
         # A port that is free is kept (endpoint-independent mapping); inbound needs a flow of exactly this remote
         # address and port: port-restricted cone.  fully-random draws a port for every flow: symmetric.
-        kinds = {"port-restricted": "masquerade", "full-cone": "masquerade",
+        kinds = {"port-restricted": "masquerade", "full-cone": "masquerade", "restricted": "masquerade",
                  "symmetric": "masquerade to :1024-65535 fully-random"}
         udp = kinds[gw["nat"]]
         ports = next((h.nat_ports for h in gw["hosts"] if h.nat_ports), None)
@@ -361,9 +361,16 @@ class Plan:
         dnat = [f"tcp dport {h.ssh_port} dnat to {h.private}:22" for h in gw["hosts"] if h.sshd]
         if gw["nat"] == "full-cone":
             dnat.append(f"udp dport {LISTEN_PORT} dnat to {gw['hosts'][0].private}:{LISTEN_PORT}")
+        # Address-restricted: whoever was sent to may answer from any port of its address.
+        sent = []
+        if gw["nat"] == "restricted":
+            dnat.append(f"udp dport {LISTEN_PORT} ip saddr @sent dnat to {gw['hosts'][0].private}:{LISTEN_PORT}")
+            sent = [" set sent { type ipv4_addr; flags dynamic, timeout; timeout 180s; }",
+                    " chain note { type filter hook forward priority -10; policy accept;",
+                    f"  oifname eth0 ip saddr {gw['hosts'][0].private} udp sport {LISTEN_PORT} update @sent {{ ip daddr }}", " }"]
         # Unasked packets are dropped in input, silently as home routers do.  Were they answered or accepted,
         # their conntrack entry would take the port that the host behind is going to need for this very remote.
-        nft = "\n".join(["table ip nat {",
+        nft = "\n".join(["table ip nat {", *sent,
                          " chain pre { type nat hook prerouting priority dstnat; policy accept;",
                          *(f"  iifname eth0 {rule}" for rule in dnat), " }",
                          " chain post { type nat hook postrouting priority srcnat; policy accept;",
