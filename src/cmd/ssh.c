@@ -14,7 +14,7 @@ static const struct cmd_option none[] = {{0}};
 static int start(const struct options *options, const struct mesh *mesh, size_t node)
 {
     char *jump = mesh_jump_text(mesh, node);
-    char **words = ssh_command_words_through(options->globals.ssh_config, jump, mesh->nodes[node].ssh, (const char *const *)options->operands + 1, (size_t)options->operand_count - 1);
+    char **words = ssh_command_words_through(options->globals.ssh_config, jump, mesh->nodes[node].host_key, mesh->nodes[node].ssh, (const char *const *)options->operands + 1, (size_t)options->operand_count - 1);
     free(jump);
     execvp("ssh", words);
     log_error("ssh: cannot start ssh: %s%s", strerror(errno), errno == ENOENT ? " (install openssh-client)" : "");
@@ -54,7 +54,7 @@ const struct cmd cmd_ssh = {
     .name = "ssh",
     .arguments = "NODE [ARGUMENT...]",
     .summary = "a shell on a node, or one command there, by OpenSSH itself",
-    .description = "Becomes ssh(1) with the SSH target that the mesh file gives for NODE (or with NODE as a target), through the nodes that its Jump names, and the further arguments. "
+    .description = "Becomes ssh(1) with the SSH target that the mesh file gives for NODE (or with NODE as a target), through the nodes that its Jump names, with its HostKey, and the further arguments. "
                    "This is also the way to accept the host key of a node that was never logged in to.",
     .options = none,
     .examples = examples,

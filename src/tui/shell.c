@@ -92,10 +92,10 @@ void shell_free(struct tui *tui)
     tui->shell = NULL;
 }
 
-static void start(struct tui *tui, const char *name, const char *target, const char *jump)
+static void start(struct tui *tui, const struct mesh_node *node, const char *jump)
 {
-    char **words = ssh_command_words_through(tui->options.ssh_config, jump, target, NULL, 0);
-    char *text = mem_format("wgdeck: a shell on %s; its end brings the deck back\r\n", name);
+    char **words = ssh_command_words_through(tui->options.ssh_config, jump, node->host_key, node->ssh, NULL, 0);
+    char *text = mem_format("wgdeck: a shell on %s; its end brings the deck back\r\n", node->name);
     tui_loop_pause(tui);
     file_write_all(STDOUT_FILENO, text, strlen(text));
     free(text);
@@ -110,7 +110,7 @@ static void start(struct tui *tui, const char *name, const char *target, const c
         setpgid(pid, pid); /* here too: whoever comes first */
         to_foreground(pid);
         struct shell *shell = tui->shell = mem_alloc(1, sizeof *shell);
-        *shell = (struct shell){.tui = tui, .pid = pid, .name = mem_text(name)};
+        *shell = (struct shell){.tui = tui, .pid = pid, .name = mem_text(node->name)};
         ev_timer_init(&shell->tick, on_tick, SHELL_TICK, SHELL_TICK);
         shell->tick.data = shell;
         ev_timer_start(tui->loop, &shell->tick);
@@ -133,7 +133,7 @@ void tui_shell(struct tui *tui, size_t node)
         tui_notice(tui, false, "ssh %s", of_mesh->ssh); /* headless: what would have been started */
     else {
         char *jump = mesh_jump_text(tui->scene.picture.mesh, node);
-        start(tui, of_mesh->name, of_mesh->ssh, jump);
+        start(tui, of_mesh, jump);
         free(jump);
     }
 }
