@@ -27,8 +27,9 @@ static enum style add_row(const struct end *end, struct buf *buf)
 {
     if (!end->seen)
         return nothing(end, buf);
-    buf_add_text(buf, end->row ? "yes" : "none");
-    return end->row ? STYLE_TEXT : STYLE_BAD;
+    bool by_hub = end->link && end->link->path == PATH_HUB;
+    buf_add_text(buf, end->row ? "yes" : by_hub ? "none that carries: the hub's does" : "none");
+    return end->row || by_hub ? STYLE_TEXT : STYLE_BAD;
 }
 
 static void add_endpoint(const struct scene *scene, const struct endpoint *endpoint, struct buf *buf)

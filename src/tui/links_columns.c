@@ -99,6 +99,10 @@ static uint64_t b_to_a_order(const struct scene *scene, uint32_t row)
 /* The age of the last handshake as one end has it, or why there is none. */
 static enum style age_cell(const struct scene *scene, const struct link *link, size_t node, int64_t age, const struct device_peer *held, struct buf *buf)
 {
+    if (link->path == PATH_HUB) { /* the links on its way have handshakes */
+        buf_add_char(buf, '-');
+        return STYLE_DIM;
+    }
     if (age >= 0) {
         words_age(age, buf);
         words_export(buf);
