@@ -249,7 +249,7 @@ static int do_locked(const struct path_order *order, const char **code, struct e
     }
     if (!result)
         result = path_notes_write(order->interface, &doing.notes, err);
-    if (!result && order->deed == PATH_DEED_CARRY)
+    if (!result && order->deed != PATH_DEED_YIELD)
         result = path_watch_start(order->interface, err);
     path_notes_free(&doing.notes);
     state_free(&doing.then);

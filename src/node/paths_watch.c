@@ -24,7 +24,7 @@
 
 /* Dead within 15 s: PAUSE until it is asked, and twice no answer to the pings of WITHIN seconds. */
 static const double pause_between = 5, within = 4, look_every = 1;
-enum { MISSES = 2 };
+enum { MISSES = 2, TRIAL_MOST = 180 /* seconds: whoever drove it is gone */ };
 
 struct missed { struct key key; unsigned times; };
 struct watch {
@@ -116,12 +116,13 @@ static unsigned *misses_of(struct watch *watch, const struct key *key)
 
 static void give_back(struct watch *watch, const struct path_note *note)
 {
+    bool trial = note->way == WAY_TRYING;
     struct path_order order = {.deed = PATH_DEED_YIELD, .key = note->key, .hub = note->hub, .forget = note->made};
     const char *code;
     struct err err;
     snprintf(order.interface, sizeof order.interface, "%s", watch->interface);
     snprintf(order.name, sizeof order.name, "%s", note->name);
-    snprintf(order.reason, sizeof order.reason, "nothing came back by the %s way", note->way == WAY_RELAY ? "relay's" : "direct");
+    snprintf(order.reason, sizeof order.reason, trial ? "a trial that nobody has ended" : note->way == WAY_RELAY ? "nothing came back by the relay's way" : "nothing came back by the direct way");
     for (size_t i = 0; i < note->allowed_count && i < PATH_ALLOWED_MOST; i++)
         order.allowed[order.allowed_count++] = note->allowed[i];
     if (!path_do(&order, &code, &err))
@@ -192,8 +193,12 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
         path_notes_free(&watch->notes);
         path_notes_read(watch->interface, &watch->notes);
     }
-    for (size_t i = 0; i < watch->notes.count; i++)
-        needed |= is_carried(&watch->notes.notes[i]);
+    for (size_t i = 0; i < watch->notes.count; i++) {
+        const struct path_note *note = &watch->notes.notes[i];
+        needed |= is_carried(note) || note->way == WAY_TRYING;
+        if (note->way == WAY_TRYING && clock_wall() / CLOCK_SECOND - note->since > TRIAL_MOST)
+            give_back(watch, note);
+    }
     watch->idle = needed ? 0 : watch->idle + 1;
     if (!if_nametoindex(watch->interface) || watch->idle > 1)
         ev_break(loop, EVBREAK_ALL);

@@ -145,6 +145,27 @@ def test_interrupted():
             is_as_before(lab, "mail", "db")
 
 
+@timeout(200)
+def test_killed():
+    """Who drove a trial is gone: after three minutes each end forgets it. The notes are made older here."""
+    with world("symmetric", "symmetric") as lab:
+        prepare(lab)
+        process = lab.operator.popen([PROGRAM, "-m", "/root/mesh.conf", "path", "mail", "db"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        assert wait_for(lambda: row(lab, "mail", "db") and row(lab, "db", "mail"), 15)
+        lab.operator.signal("wgdeck", signal.SIGKILL)
+        process.wait(20)
+        assert lab.ping("mail", "db")
+        for name in ("mail", "db"):
+            old = json.loads(lab.host(name).read("/run/wgdeck/wg0.paths"))
+            for note in old["paths"]:
+                assert note["path"] == "trying" and not row(lab, name, "db" if name == "mail" else "mail")["allowed"], note
+                note["since"] -= 200
+            lab.host(name).write("/run/wgdeck/wg0.paths", json.dumps(old), 0o600)
+        assert wait_for(lambda: all(len(lab.host(n).rows()) == 1 for n in ("mail", "db")), 10), (notes(lab, "mail"), notes(lab, "db"))
+        is_as_before(lab, "mail", "db")
+        assert wait_for(lambda: not [a for n in ("mail", "db") for _, a in lab.host(n).processes() if "--paths" in a], 10), "a watcher is left"
+
+
 @timeout(120)
 def test_refused():
     with world("port-restricted", None) as lab:
