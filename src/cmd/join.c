@@ -139,7 +139,7 @@ static void remark(const struct invitation *invitation, bool relay_given)
     }
 }
 
-static int tell(enum join_result result, const struct invitation *invitation, const struct join_outcome *outcome, const struct err *err)
+static int tell(enum join_result result, const struct join_outcome *outcome, const struct err *err)
 {
     struct buf addresses = BUF_EMPTY;
     switch (result) {
@@ -164,7 +164,6 @@ static int tell(enum join_result result, const struct invitation *invitation, co
         return CMD_FAILED;
     default:
         log_error("join: %s", err->text);
-        (void)invitation;
         return CMD_FAILED;
     }
 }
@@ -182,7 +181,7 @@ static int join(const struct join_options *given, struct invitation *invitation)
     wanted.context = ssh;
     enum join_result result = join_run(&wanted, &outcome, &err);
     join_ssh_free(ssh);
-    int status = tell(result, invitation, &outcome, &err);
+    int status = tell(result, &outcome, &err);
     join_outcome_free(&outcome);
     return status;
 }

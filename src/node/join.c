@@ -227,13 +227,18 @@ static char *first_interface(const struct join_options *options)
     return found ? found : mem_text(JOIN_INTERFACE);
 }
 
+static int may_join(const struct join_options *options, struct err *err)
+{
+    if (geteuid() != 0 && !*change_root)
+        return err_set(err, "joining needs root: sudo wgdeck join -");
+    return options->interface ? join_interface_check(options->interface, err) : 0;
+}
+
 enum join_result join_run(const struct join_options *options, struct join_outcome *outcome, struct err *err)
 {
     char other[16] = "";
     *outcome = (struct join_outcome){0};
-    if (geteuid() != 0 && !*change_root)
-        return err_set(err, "joining needs root: sudo wgdeck join ..."), JOIN_FAILED;
-    if (options->interface && join_interface_check(options->interface, err))
+    if (may_join(options, err))
         return JOIN_FAILED;
     int alone = join_be_alone(err);
     if (alone < 0)

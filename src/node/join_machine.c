@@ -9,11 +9,12 @@
 #include "boot_parts.h"
 #include "join_parts.h"
 #include "state_parts.h"
+#include "wgdeck/file.h"
 #include "wgdeck/mem.h"
 #include "wgdeck/node.h"
 #include "wgdeck/text.h"
 
-enum { CANDIDATES_MOST = 12, DEFAULT_IN_PIECES = 8 /* routes shorter than this are of the way out: a VPN sets 0.0.0.0/1 and 128.0.0.0/1 */ };
+enum { RESOLV_MAX = 64 << 10, CANDIDATES_MOST = 12, DEFAULT_IN_PIECES = 8 /* routes shorter than this are of the way out: a VPN sets 0.0.0.0/1 and 128.0.0.0/1 */ };
 
 #define V4(a, b, c, d, bits) {.address = {.family = AF_INET, .bytes = {a, b, c, d}}, .length = bits}
 #define V6(a, b, bits) {.address = {.family = AF_INET6, .bytes = {a, b}}, .length = bits}
@@ -34,14 +35,33 @@ static void find_login(struct address *login)
         *login = (struct address){0};
 }
 
+static void find_name_servers(struct join_machine *machine)
+{
+    struct buf text = BUF_EMPTY;
+    char *path = mem_format("%s/etc/resolv.conf", change_root);
+    if (!file_read(path, RESOLV_MAX, &text, NULL))
+        for (const char *line = buf_text(&text); *line && machine->name_server_count < COUNT_OF(machine->name_servers); line += strcspn(line, "\n"), line += *line == '\n') {
+            static const char word[] = "nameserver";
+            const char *value = strncmp(line, word, sizeof word - 1) ? "" : line + sizeof word - 1;
+            char address[ADDRESS_TEXT_SIZE];
+            value += strspn(value, " \t");
+            snprintf(address, sizeof address, "%.*s", (int)strcspn(value, " \t\r\n%#;"), value);
+            if (!address_parse(address, &machine->name_servers[machine->name_server_count]))
+                machine->name_server_count++;
+        }
+    buf_free(&text);
+    free(path);
+}
+
 int join_machine_look(struct join_machine *machine, const struct observation *given, struct err *err)
 {
     *machine = (struct join_machine){.given = given != NULL};
+    find_login(&machine->login);
+    find_name_servers(machine);
     if (given) {
         machine->seen = mem_copy(given, 1, sizeof *given);
         return 0;
     }
-    find_login(&machine->login);
     struct node_observer *observer = node_observer_new("", err);
     machine->seen = mem_alloc(1, sizeof *machine->seen);
     int result = observer ? node_observe(observer, device_no_salt, machine->seen, err) : -1;
@@ -182,7 +202,7 @@ void join_machine_candidates(const struct join_machine *machine, const char *int
 /* --- what must stay out of the tunnel */
 
 /* Of such space a mesh may have what it likes; of the other, which belongs to somebody, only small parts. */
-static bool is_of_private_space(const struct prefix *prefix)
+bool join_is_private(const struct prefix *prefix)
 {
     static const struct prefix space[] = {V4(10, 0, 0, 0, 8), V4(172, 16, 0, 0, 12), V4(192, 168, 0, 0, 16), V4(100, 64, 0, 0, 10), V6(0xfc, 0, 7)};
     for (size_t i = 0; i < COUNT_OF(space); i++)
@@ -213,6 +233,9 @@ static int check_addresses(const struct join_machine *machine, const struct pref
         return not_so(network, what, err, "has the address at which the hub is reached: the tunnel would lead into itself");
     if (machine->login.family && prefix_contains(network, &machine->login))
         return not_so(network, what, err, "has the address from which you are logged in here: you would lose this connection");
+    for (size_t i = 0; i < machine->name_server_count; i++)
+        if (prefix_contains(network, &machine->name_servers[i]))
+            return not_so(network, what, err, "has a name server of this machine (/etc/resolv.conf)");
     return 0;
 }
 
@@ -225,7 +248,7 @@ int join_machine_allows(const struct join_machine *machine, const char *interfac
         return not_so(&network, what, err, "is all there is: a mesh takes its own addresses only");
     if (!may_reach(&network.address))
         return not_so(&network, what, err, "no tunnel can have");
-    if (!is_of_private_space(&network) && network.length < (four ? 16 : 32))
+    if (!join_is_private(&network) && network.length < (four ? 16 : 32))
         return not_so(&network, what, err, "is far more than a mesh's own (a default route in pieces?)");
     if (check_addresses(machine, &network, what, err))
         return -1;

@@ -36,6 +36,8 @@ struct join_machine {
     bool given;
     struct address connection;                /* of the hub, where SSH has reached it; family 0: not known */
     struct address login;                     /* from where whoever types here is logged in; family 0: not known */
+    struct address name_servers[8];
+    size_t name_server_count;
 };
 int join_machine_look(struct join_machine *machine, const struct observation *given, struct err *err);
 void join_machine_free(struct join_machine *machine);
@@ -44,6 +46,7 @@ int join_interface_check(const char *interface, struct err *err); /* may it have
 int join_machine_check(const struct join_machine *machine, const char *interface, uint16_t port, enum engine_choice engine, bool ours, struct err *err);
 /* "192.0.2.5:51820" each, the likeliest first, into a JSON list. */
 void join_machine_candidates(const struct join_machine *machine, const char *interface, uint16_t port, struct json *json);
+bool join_is_private(const struct prefix *prefix); /* of space that belongs to nobody: a mesh may have it */
 /* May traffic for PREFIX go into the tunnel INTERFACE of this machine? 0, or -1 with err that says why not. WHAT: "an address", "a route"... */
 int join_machine_allows(const struct join_machine *machine, const char *interface, const struct prefix *prefix, const char *what, struct err *err);
 

@@ -14,7 +14,7 @@
 #include "wgdeck/text.h"
 #include "wgdeck/version.h"
 
-enum { CLOCKS_APART = 10, LOCKED_PATIENCE = 60 };
+enum { PREFIXES_SHOWN = 200, CLOCKS_APART = 10, LOCKED_PATIENCE = 60 };
 
 cJSON *join_local(struct join *join, const char *operation, const char *more, double seconds, struct err *err)
 {
@@ -271,6 +271,23 @@ static int check_choice(const struct join *join, struct err *err)
     return join_machine_check(&join->machine, join->interface, answer->port, engine, join->resumed, err);
 }
 
+/* Whoever has the hub decides what this machine sends it: what is more than a mesh's usual is said. */
+static void warn_public(const struct join *join)
+{
+    struct buf text = BUF_EMPTY;
+    for (size_t i = 0; i < join->answer.count; i++)
+        for (size_t a = 0; a < join->answer.operations[i].allowed_count && text.length < PREFIXES_SHOWN; a++) {
+            char prefix[PREFIX_TEXT_SIZE];
+            if (join_is_private(&join->answer.operations[i].allowed[a]))
+                continue;
+            prefix_text(&join->answer.operations[i].allowed[a], prefix);
+            buf_add_format(&text, "%s%s", text.length ? ", " : "", prefix);
+        }
+    if (text.length)
+        join_say(join, true, "public addresses are reached through this mesh from now on: %s", buf_text(&text));
+    buf_free(&text);
+}
+
 static void say_let_in(const struct join *join)
 {
     struct buf text = BUF_EMPTY;
@@ -303,6 +320,7 @@ int join_step_ask(struct join *join, struct err *err)
     if (join_answer_check(&join->answer, &join->machine, join->interface, err) || check_choice(join, err))
         return -1;
     say_let_in(join);
+    warn_public(join);
     return 0;
 }
 

@@ -504,6 +504,8 @@ static void hostile(void **state)
         {"its route", "[" IFACE ADDRESS("10.44.0.193/32") ROW(MESH ",\"172.20.3.0/24\"") "]", "overlaps with the route to 172.20.0.0/16 by lan"},
         {"an address of the LAN", "[" IFACE ADDRESS("192.168.7.9/24") ROW(MESH) "]", "overlaps with an address of lan"},
         {"a route into the LAN", "[" IFACE ADDRESS("10.44.0.193/32") ROW(MESH) ",{\"do\":\"route\",\"running\":true,\"prefix\":\"192.168.7.1/32\"}]", "overlaps with an address of lan"},
+        {"who types here", "[" IFACE ADDRESS("10.44.0.193/32") ROW(MESH ",\"10.9.0.0/16\"") "]", "10.9.0.0/16, which has the address from which you are logged in"},
+        {"a name server", "[" IFACE ADDRESS("10.44.0.193/32") ROW(MESH ",\"9.9.9.9/32\"") "]", "9.9.9.9/32, which has a name server of this machine"},
         {"forwarding", "[" IFACE ADDRESS("10.44.0.193/32") ROW(MESH) ",{\"do\":\"forwarding\",\"running\":true,\"prefix\":\"0.0.0.0/0\"}]", "no join needs"},
         {"an interface away", "[" IFACE ADDRESS("10.44.0.193/32") ROW(MESH) ",{\"do\":\"interface-remove\",\"running\":true}]", "no join needs"},
         {"a new key", "[" IFACE ADDRESS("10.44.0.193/32") ROW(MESH) ",{\"do\":\"private-key\",\"running\":true}]", "no join needs"},
@@ -517,6 +519,8 @@ static void hostile(void **state)
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         fresh();
         new_root();
+        put("/etc/resolv.conf", "# ours\nsearch example.org\nnameserver\t9.9.9.9\nnameserver fe80::1%eth0\n");
+        setenv("SSH_CONNECTION", "10.9.8.7 50022 198.51.100.20 22", 1);
         char *before = tree();
         script.operations = cases[i].operations;
         enum join_result result = join();
@@ -531,6 +535,15 @@ static void hostile(void **state)
         free(after);
         remove_root();
     }
+    unsetenv("SSH_CONNECTION");
+
+    /* What is only unusual is said. */
+    fresh();
+    new_root();
+    script.operations = "[" IFACE ADDRESS("10.44.0.193/32") ROW(MESH ",\"8.8.8.0/24\"") "]";
+    assert_int_equal(join(), JOIN_OK);
+    assert_non_null(strstr(said, "! public addresses are reached through this mesh from now on: 8.8.8.0/24"));
+    remove_root();
 }
 
 static void wrong_answers(void **state)
