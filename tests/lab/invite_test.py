@@ -163,6 +163,7 @@ def test_sudo_and_other_lines():
     with Lab([Host("a"), Host("b")]) as lab:
         a = lab.host("a")
         with_debians_sshd(a, "PermitRootLogin no")
+        a.run(["sh", "-c", "echo 'Defaults use_pty' >> /etc/sudoers"])  # as newer sudos have it
         keys2 = "/home/ops/.ssh/authorized_keys2"
         a.run(["sh", "-c", f"printf '# by hand\\nssh-ed25519 AAAAsomebody' > {keys2}; chown ops:ops {keys2}; chmod 640 {keys2}"])
         before = a.read(keys2)
