@@ -1,4 +1,5 @@
 /* wgdeck leave: this machine out of the mesh that it has joined with an invitation. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,6 +43,8 @@ static int run(const struct cmd *cmd, const struct cmd_globals *globals, int arg
     bool yes = options_given(&options, "yes");
     if (!yes && !isatty(STDIN_FILENO))
         return options_usage_error(cmd, "there is no terminal to ask on: --yes leaves without a question");
+    signal(SIGHUP, SIG_IGN); /* whoever is logged in through the tunnel loses this terminal in the middle */
+    signal(SIGPIPE, SIG_IGN);
     struct leave_options wanted = {.interface = options.operand_count ? options.operands[0] : NULL, .confirm = ask, .context = &yes};
     int result = leave_run(&wanted, &said, &err);
     fwrite(buf_text(&said), 1, said.length, stdout);
