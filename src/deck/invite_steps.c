@@ -290,11 +290,28 @@ static void take_back(struct invite *invite, const char *why)
     buf_free(&members);
 }
 
+/* Somebody else was a moment quicker with this address, or name: what there is now decides. */
+static void try_again(struct invite *invite)
+{
+    invite->again = true;
+    invite_file_put_back(invite);
+    free(invite->addresses);
+    invite->addresses = NULL;
+    invite->address_count = 0;
+    buf_clear(&invite->warnings);
+    invite->step = STEP_LISTS;
+    invite_ask_list(&invite->asked[0]);
+}
+
 static void on_made(void *context, const cJSON *answer, const char *why, const char *code)
 {
     struct invite_asked *asked = context;
     struct invite *invite = asked->invite;
     struct err err;
+    if (!answer && !strcmp(code, "taken") && !invite->again) {
+        try_again(invite);
+        return;
+    }
     if (!answer) {
         bool unknown = !strcmp(code, "lost") || !strcmp(code, "late");
         char *text = mem_format("%s: %s%s", invite_hub_name(invite), why, unknown ? "; whether it keeps the invitation is not known: wgdeck invite list" : "");

@@ -35,6 +35,7 @@ struct world {
     const char *rows;             /* of the first list */
     const char *answer;           /* to "invite"; NULL: GOOD_ANSWER */
     const char *refused, *code;   /* "invite" is refused so */
+    const char *taken_by;         /* the first "invite" is too late: this row is there since */
     const char *lost;             /* the op at which a is lost */
     const char *was;              /* of "revoke"; NULL: open */
     const char *states[4];        /* of the invitation that is waited for, one a poll; "lost": the connection is */
@@ -50,6 +51,7 @@ static struct {
     struct buf request;           /* the last "invite" */
     char id[INVITATION_ID_LENGTH + 1], name[64];
     size_t polls;
+    bool late;
 } script;
 
 static struct key keys[NODES];
@@ -117,7 +119,7 @@ static void list(struct buf *members)
                        strstr(buf_text(&script.request), "\"relay\":true") ? "true" : "false", state, strstr(buf_text(&script.request), "10.44.0.192/32") ? "10.44.0.192/32" : "10.44.0.4/32",
                        !strcmp(state, "used") ? SOMEBODY : NOBODY);
     } else {
-        buf_add_text(members, world->rows ? world->rows : "");
+        buf_add_text(members, script.late && world->taken_by ? world->taken_by : world->rows ? world->rows : "");
     }
     buf_add_char(members, ']');
 }
@@ -157,12 +159,15 @@ static void fake_answer(struct fanout_request *request, const cJSON *asked)
     } else if (!strcmp(op, "invite")) {
         take_invite(asked);
         refused = world->refused;
+        if (world->taken_by && !script.late)
+            refused = "10.44.0.192 has just been given to another one";
+        script.late = true;
         buf_add_text(&members, world->answer ? world->answer : GOOD_ANSWER);
     } else if (!strcmp(op, "revoke")) {
         buf_add_format(&members, "\"was\":\"%s\"", world->was ? world->was : "open");
     }
     if (refused)
-        buf_add_format(&text, "{\"id\":%llu,\"ok\":false,\"code\":\"%s\",\"error\":\"%s\"}\n", (unsigned long long)id, world->code, refused);
+        buf_add_format(&text, "{\"id\":%llu,\"ok\":false,\"code\":\"%s\",\"error\":\"%s\"}\n", (unsigned long long)id, world->code ? world->code : "taken", refused);
     else
         buf_add_format(&text, "{\"id\":%llu,\"ok\":true,%s}\n", (unsigned long long)id, buf_text(&members));
     say(request, buf_text(&text));
@@ -227,6 +232,7 @@ static bool begin(struct run *run, const struct world *world, struct invite_opti
     buf_clear(&script.request);
     *script.id = '\0';
     script.polls = 0;
+    script.late = false;
     write_mesh(world->mesh ? world->mesh : MESH);
     assert_int_equal(mesh_file_read(mesh_path, &run->file, NULL, &err), 0);
     run->loop = ev_loop_new(EVFLAG_AUTO);
@@ -501,6 +507,25 @@ static void test_reserved(void **state)
     }
 }
 
+/* Two operators at the same moment: the second one gets the next address, or is told that the name is taken. */
+static void test_quicker(void **state)
+{
+    static const struct world address = {.taken_by = ROW(ID, "post", "true", "open", "10.44.0.192/32", NOBODY)}, name = {.taken_by = OPEN_MAIL};
+    struct run run = {0};
+    size_t count;
+    char text[PREFIX_TEXT_SIZE];
+    (void)state;
+    must_succeed(&run, &address, (struct invite_options){.task = INVITE_MAKE, .name = "mail", .relay = true});
+    prefix_text(&invite_addresses(run.invite, &count)[0], text);
+    assert_string_equal(text, "10.44.0.193/32");
+    end(&run);
+    run = (struct run){0};
+    run_it(&run, &name, (struct invite_options){.task = INVITE_MAKE, .name = "mail", .relay = true});
+    assert_int_equal(invite_result(run.invite), INVITE_FAILED);
+    assert_non_null(strstr(invite_error(run.invite), "wgdeck invite revoke mail"));
+    end(&run);
+}
+
 static void test_warnings(void **state)
 {
     static const struct world old = {.old_routes = true};
@@ -715,7 +740,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_relay),    cmocka_unit_test(test_member),  cmocka_unit_test(test_member_of_group), cmocka_unit_test(test_preshared), cmocka_unit_test(test_refusals),        cmocka_unit_test(test_reserved),
-        cmocka_unit_test(test_warnings), cmocka_unit_test(test_wait),    cmocka_unit_test(test_wait_reconnects), cmocka_unit_test(test_wait_member), cmocka_unit_test(test_wait_in_vain), cmocka_unit_test(test_edited_meanwhile),
+        cmocka_unit_test(test_warnings), cmocka_unit_test(test_quicker), cmocka_unit_test(test_wait),    cmocka_unit_test(test_wait_reconnects), cmocka_unit_test(test_wait_member), cmocka_unit_test(test_wait_in_vain), cmocka_unit_test(test_edited_meanwhile),
         cmocka_unit_test(test_list),     cmocka_unit_test(test_revoke),  cmocka_unit_test(test_record),    cmocka_unit_test(test_freed),
     };
     return cmocka_run_group_tests(tests, make_world, remove_world);
