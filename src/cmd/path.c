@@ -268,6 +268,7 @@ const struct cmd cmd_path = {
                    "The traffic goes by the hub until a way is proven at both ends, and no saved file is changed: after a boot the way is the hub's. While a better way is used both ends watch it, and go "
                    "back to the hub by themselves within 15 seconds when it dies.\n\n"
                    "Two NATs that give each destination another port (symmetric ones), or such a one and a NAT that lets in known ports only, have no direct way.\n\n"
+                   "Between two nodes that have both joined with \"wgdeck join\", the hub does the same by itself, and does it again a while after --hub.\n\n"
                    "^C goes back to the hub where a trial is under way. For two nodes that are members with rows of each other and no Endpoint, it looks for a direct way by a third node that sees both.",
     .options = path_options,
     .examples = examples,

@@ -43,6 +43,7 @@
 #define NO_ANSWER SECONDS(15)      /* an end without answers ends a climb */
 #define OTHERS_TRIAL SECONDS(90)   /* a trial that is not ours is left alone for so long */
 #define OTHERS_CARRY SECONDS(10)   /* and an end that carries alone */
+#define SENT_BACK SECONDS(9)       /* for so long, ends that do not go back to the hub are told again */
 #define SILENCE SECONDS(45)        /* nothing came by the way: it is dead, whatever its ends say; keepalive is 25 s */
 #define SESSION SECONDS(180)       /* REJECT_AFTER_TIME */
 #define FIRST_WAIT SECONDS(60)
@@ -95,6 +96,7 @@ struct ladder {
     int64_t begun, until;         /* of the place, or of the phase */
     int64_t wait, climb_at;       /* the next climb without a reason */
     int64_t change_wait, change_at; /* and the next one when places have changed */
+    int64_t rested;               /* when both were sent back to the hub */
     uint64_t climbed_with;        /* the places that it has climbed with */
     unsigned climbs;
     int64_t next;
@@ -108,7 +110,7 @@ struct ladder *ladder_new(const struct ladder_options *options)
     ladder->options.never = mem_copy(options->never, options->never_count, sizeof *options->never);
     ladder->wait = FIRST_WAIT;
     ladder->change_wait = FIRST_CHANGE_WAIT;
-    ladder->climb_at = ladder->change_at = LONG_AGO;
+    ladder->climb_at = ladder->change_at = ladder->rested = LONG_AGO;
     for (size_t e = 0; e < 2; e++)
         ladder->ends[e] = (struct end){.answered = LONG_AGO, .ordered = LONG_AGO, .stray = LONG_AGO, .rx_at = LONG_AGO};
     snprintf(ladder->reason, sizeof ladder->reason, "not tried yet");
@@ -187,6 +189,7 @@ static void rest(struct ladder *ladder, int64_t now, const struct ladder_end end
     clock_age_text(wait, again);
     say(ladder, "%s; tried again after %s, or when an address changes", why, again);
     ladder->phase = RESTING;
+    ladder->rested = now;
     ladder->climb_at = now + wait;
     order_both(ladder, now, ends, orders, LADDER_YIELD);
 }
@@ -490,11 +493,23 @@ static void on_leaving(struct ladder *ladder, int64_t now, const struct ladder_e
         fail(ladder, now, ends, orders, "one end does not answer");
 }
 
+/* Who has been sent back and does not go is told again. */
+static void send_back(struct ladder *ladder, int64_t now, const struct ladder_end ends[2], struct ladder_order orders[2])
+{
+    for (size_t e = 0; e < 2; e++)
+        if (ends[e].answers && ends[e].carries != LADDER_HUB && now - ladder->ends[e].ordered >= AGAIN)
+            order(ladder, now, orders, e, LADDER_YIELD);
+}
+
 static void on_resting(struct ladder *ladder, int64_t now, const struct ladder_end ends[2], struct ladder_order orders[2])
 {
     bool strays = false;
+    if (now - ladder->rested < SENT_BACK) {
+        send_back(ladder, now, ends, orders);
+        return;
+    }
     for (enum ladder_step way = LADDER_DIRECT; way <= LADDER_RELAY; way++)
-        if (both_carry(ends, way) && now - ladder->ends[0].ordered >= AGAIN && now - ladder->ends[1].ordered >= AGAIN) {
+        if (both_carry(ends, way)) {
             ladder->way = way;
             carried(ladder, now);
             say(ladder, "carried so by both ends already");

@@ -351,6 +351,15 @@ static void test_silence(void **state)
             break;
         }
     }
+    unsigned again = 0; /* an order is lost: that end is told again, and nobody takes it for a way that was found */
+    ends[1].carries = LADDER_HUB;
+    for (int i = 0; i < 8; i++) {
+        ladder_turn(ladder, now += S(1), ends, orders);
+        again += orders[0].deed == LADDER_YIELD;
+        assert_int_equal(orders[1].deed, LADDER_NOTHING);
+        assert_int_equal(ladder_step(ladder), LADDER_HUB);
+    }
+    assert_in_range(again, 2, 3);
     ladder_free(ladder);
 }
 
