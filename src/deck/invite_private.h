@@ -43,7 +43,7 @@ struct invite {
     struct prefix *addresses;      /* the newcomer's */
     size_t address_count;
     bool exists;                   /* [Node NAME] was in the file before */
-    bool again;                    /* asked a second time, since what was chosen was taken meanwhile */
+    unsigned tries;                /* asked again so often, since what was chosen was taken meanwhile */
     bool edited;                   /* [Node NAME] was written for it */
     struct buf before;             /* the file, before that */
     struct key place;

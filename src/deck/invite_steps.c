@@ -14,7 +14,7 @@
 #define PATIENCE_NODES 2.0   /* for the readings of other nodes, when the hub's is there: only warnings come of them */
 #define POLL 1.0
 #define RECONNECT 3.0
-enum { GIVE_UP = 120 };      /* seconds after the invitation's end */
+enum { GIVE_UP = 120 /* seconds after the invitation's end */, TRIES = 5 /* for an address that nobody else takes meanwhile */ };
 
 /* --- lists */
 
@@ -293,7 +293,7 @@ static void take_back(struct invite *invite, const char *why)
 /* Somebody else was a moment quicker with this address, or name: what there is now decides. */
 static void try_again(struct invite *invite)
 {
-    invite->again = true;
+    invite->tries++;
     invite_file_put_back(invite);
     free(invite->addresses);
     invite->addresses = NULL;
@@ -308,7 +308,7 @@ static void on_made(void *context, const cJSON *answer, const char *why, const c
     struct invite_asked *asked = context;
     struct invite *invite = asked->invite;
     struct err err;
-    if (!answer && !strcmp(code, "taken") && !invite->again) {
+    if (!answer && !strcmp(code, "taken") && invite->tries < TRIES) {
         try_again(invite);
         return;
     }
