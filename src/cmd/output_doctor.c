@@ -87,6 +87,27 @@ static void add_fault(const struct report *report, const struct fault *fault, st
     }
 }
 
+/* By which way each goes that is not simply straight, and why. */
+static void add_ways(const struct report *report, struct buf *buf)
+{
+    static const char *const ways[] = {
+        [PATH_DIRECT] = "straight from one to the other",
+        [PATH_HUB] = "routed by the hub, which can read what is sent; as good as the links on the way there",
+        [PATH_RELAY] = "forwarded by the relay, which cannot read what is sent",
+    };
+    for (size_t i = 0; i < report->diagnosis->link_count; i++) {
+        const struct link *link = &report->diagnosis->links[i];
+        if (!report_shows_link(report, link) || (link->path == PATH_DIRECT && !link->path_reason))
+            continue;
+        struct buf line = BUF_EMPTY;
+        buf_add_format(&line, "%s and %s: %s%s%s", report->mesh->nodes[link->a].name, report->mesh->nodes[link->b].name, ways[link->path], link->path_reason ? ": " : "",
+                       link->path_reason ? link->path_reason : "");
+        buf_add_text(buf, "  ");
+        add_filled(buf, buf_text(&line), 2, 4, report->terminal->width);
+        buf_free(&line);
+    }
+}
+
 static void add_asked_links(const struct report *report, struct buf *buf)
 {
     struct columns columns;
@@ -99,6 +120,7 @@ static void add_asked_links(const struct report *report, struct buf *buf)
     if (columns.row_count) {
         buf_add_char(buf, '\n');
         columns_write(&columns, report->terminal, buf);
+        add_ways(report, buf);
     }
 }
 

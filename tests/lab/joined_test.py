@@ -68,6 +68,7 @@ def test_a_node_that_joined_is_seen_and_reached():
         assert seen["verdict"] == "ok" and not seen["faults"], seen
         assert len(seen["links"]) == 6 and all(link["state"] == "live" for link in seen["links"]), seen["links"]
         assert {link["a"] + link["b"]: link["path"] for link in seen["links"] if "mail" in (link["a"], link["b"])} == {"hubmail": "direct", "dbmail": "hub", "webmail": "hub"}
+        assert "db and mail: routed by the hub" in mesh.wgdeck("doctor", "db", "mail")
         assert mesh.wgdeck("exec", "-n", "mail", "--", "hostname").split()[-1] == "new"
         assert mesh.wgdeck("ssh", "mail", "hostname").strip() == "new"
 
