@@ -14,19 +14,13 @@ static bool is_command(const char *text)
     return text[0] == '/' && strspn(text, allowed) == strlen(text);
 }
 
-static bool is_public_line(const char *text)
-{
-    unsigned char bytes[64];
-    return !strncmp(text, "ssh-ed25519 ", 12) && invitation_key_bytes(text, bytes, sizeof bytes) == 51;
-}
-
 int invitation_line(const char *id, const char *name, const char *public_line, const char *expires_local, const char *command, struct buf *line, struct err *err)
 {
     if (!invitation_is_id(id))
         return err_set(err, "the invitation's number is none");
     if (!text_is_name(name))
         return err_set(err, "the invitation's node has no name that can be one");
-    if (!is_public_line(public_line))
+    if (!invitation_is_public_line(public_line))
         return err_set(err, "the invitation's key is no Ed25519 key");
     if (strlen(expires_local) != 14 || strspn(expires_local, "0123456789") != 14)
         return err_set(err, "the invitation's end is no time");

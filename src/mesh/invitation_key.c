@@ -68,6 +68,12 @@ bool invitation_is_host_key(const char *text)
     return strlen(text) < sizeof ((struct invitation *)0)->host_keys[0] && invitation_key_bytes(text, bytes, sizeof bytes) > 0;
 }
 
+bool invitation_is_public_line(const char *text)
+{
+    unsigned char bytes[ED25519_BLOB + 1];
+    return !strncmp(text, ed25519, sizeof ed25519 - 1) && invitation_key_bytes(text, bytes, sizeof bytes) == ED25519_BLOB;
+}
+
 bool invitation_key_text(const unsigned char *bytes, size_t length, char *text, size_t capacity)
 {
     size_t type = type_length(bytes, length);

@@ -124,12 +124,6 @@ static bool is_some(const char *text)
     return *text && is_shown(text);
 }
 
-static bool is_public_line(const char *text)
-{
-    unsigned char bytes[64];
-    return !strncmp(text, "ssh-ed25519 ", 12) && invitation_key_bytes(text, bytes, sizeof bytes) == 51;
-}
-
 static bool is_address(const char *text)
 {
     struct address address;
@@ -156,7 +150,7 @@ static int texts_in(const cJSON *object, struct invitation_record *record, struc
         {"mesh", true, text_is_name, &record->mesh},
         {"name", true, text_is_name, &record->name},
         {"by", true, is_shown, &record->by},
-        {"public", true, is_public_line, &record->public_line},
+        {"public", true, invitation_is_public_line, &record->public_line},
         {"generation", false, is_some, &record->generation},
         {"from", false, is_address, &record->from},
         {"hostname", false, is_shown, &record->hostname},
