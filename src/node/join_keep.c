@@ -66,6 +66,22 @@ static int verify(struct join *join, int within, struct rtt *rtt, struct err *er
     return 1;
 }
 
+bool join_hub_answers(struct join *join)
+{
+    struct err ignored;
+    struct rtt rtt;
+    if (!join->trace.hub_address.family || join_helper_open(join->options->helper, join->options->context, &join->helper, &ignored))
+        return false;
+    join->helper.stop = join->options->stop;
+    join->answer.hub_key = join->trace.hub_key;
+    free(join->answer.hub_addresses);
+    join->answer.hub_addresses = mem_copy(&join->trace.hub_address, 1, sizeof join->trace.hub_address);
+    join->answer.hub_address_count = 1;
+    bool answers = !verify(join, LOOK_EVERY, &rtt, &ignored);
+    join_helper_close(&join->helper);
+    return answers;
+}
+
 static int say_silent(const struct join *join, struct err *err)
 {
     const char *endpoint = "?";
@@ -120,9 +136,6 @@ static void kept(struct join *join)
 {
     struct err err;
     join->kept = join->trace.kept = true;
-    join->trace.hub_key = join->answer.hub_key;
-    if (join->answer.hub_address_count)
-        join->trace.hub_address = join->answer.hub_addresses[0];
     if (join_trace_write(&join->trace, &err))
         join_say(join, true, "%s (wgdeck leave will not know what to take away)", err.text);
     if (path_watch_start(join->interface, &err))

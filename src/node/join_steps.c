@@ -101,8 +101,12 @@ int join_step_log_in(struct join *join, struct err *err)
     join->hub = (struct join_talk){.who = "the hub", .stop = join->options->stop};
     bool had_trace = join->traced;
     join->traced = false; /* nothing is touched yet: an earlier try's stays as it is when the hub is not reached */
-    if (join->options->open(join->options->context, &join->hub.channel, &join->machine.connection, place, err))
+    if (join->options->open(join->options->context, &join->hub.channel, &join->machine.connection, place, err)) {
+        struct err why = *err;
+        if (join->resumed && join_hub_answers(join))
+            err_set(err, "%s; but the hub answers through %s: this machine seems to be in mesh %s already (wgdeck show %s)", why.text, join->interface, join->trace.mesh, join->interface);
         return -1;
+    }
     join->traced = had_trace;
     join->hub.open = true;
     join_say(join, false, "2/6 logged in to the hub %s at %s; its host key is the one in the invitation", invitation->hub, place);
@@ -329,6 +333,10 @@ int join_step_ask(struct join *join, struct err *err)
 int join_step_stage(struct join *join, struct err *err)
 {
     const struct join_answer *answer = &join->answer;
+    join->trace.hub_key = answer->hub_key;
+    join->trace.hub_address = answer->hub_addresses[0];
+    if (join_trace_write(&join->trace, err))
+        return -1;
     struct buf more = BUF_EMPTY;
     struct json json = json_begin(&more);
     json_decimal(&json, "within", answer->within + 15, 0);

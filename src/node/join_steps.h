@@ -42,6 +42,9 @@ int join_step_stage(struct join *join, struct err *err);
 int join_step_verify(struct join *join, struct err *err);
 int join_step_keep(struct join *join, struct err *err);
 
+/* Of an earlier try: is its hub there at the other end of the tunnel? */
+bool join_hub_answers(struct join *join);
+
 void join_say(const struct join *join, bool warning, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* OPERATION of the helper's change; MORE: members, may be NULL. */
 cJSON *join_local(struct join *join, const char *operation, const char *more, double seconds, struct err *err);

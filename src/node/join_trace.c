@@ -162,7 +162,7 @@ int join_trace_read(const char *interface, struct join_trace *trace, struct err 
     } else {
         cJSON *object = json_parse(buf_text(&text), text.length, NULL);
         if (!object || take(object, trace))
-            result = err_set(err, "%s: it cannot be understood", path);
+            result = err_set(err, "%s: it cannot be understood (remove it, if this machine has joined nothing by %s)", path, interface);
         cJSON_Delete(object);
     }
     buf_free(&text);

@@ -698,6 +698,11 @@ static void a_hub_that_is_not_reached_leaves_an_earlier_try(void **state)
     seen.link_count = 4;
     script.open_fails = true;
     assert_int_equal(join(), JOIN_FAILED);
+    assert_non_null(strstr(err.text, "but the hub answers through wg0"));
+    script.helper[0].op = "verify";
+    script.helper[0].error = "no such interface";
+    assert_int_equal(join(), JOIN_FAILED);
+    assert_string_equal(err.text, "the hub is not reached");
     char *after = tree();
     assert_string_equal(before, after);
     free(before);
