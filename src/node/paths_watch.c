@@ -47,15 +47,20 @@ static char *run_path(const char *interface, const char *suffix)
 
 /* --- starting it */
 
-static int take_place(const char *interface)
+/* The place of the one watcher: a descriptor. -1 with *TAKEN, or with err. */
+static int take_place(const char *interface, bool *taken, struct err *err)
 {
-    char *path = run_path(interface, "paths.lock");
-    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    free(path);
-    if (descriptor >= 0 && flock(descriptor, LOCK_EX | LOCK_NB)) {
+    char *path = run_path(interface, "paths.lock"), *folder = mem_format("%s/run/wgdeck", change_root);
+    int descriptor = file_make_folders(folder, 0700, err) ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    *taken = descriptor >= 0 && flock(descriptor, LOCK_EX | LOCK_NB) != 0;
+    if (descriptor < 0)
+        err_set(err, "%s: cannot be locked: %s", path, strerror(errno));
+    if (*taken) {
         close(descriptor);
-        return -1;
+        descriptor = -1;
     }
+    free(folder);
+    free(path);
     return descriptor;
 }
 
@@ -78,9 +83,12 @@ static void become_watcher(const char *interface)
 
 int path_watch_start(const char *interface, struct err *err)
 {
-    int place = *change_root ? -1 : take_place(interface), status; /* below another root are tests, with nothing that could be watched */
-    if (place < 0)
-        return 0; /* one is there, and looks every second */
+    bool taken;
+    int place, status;
+    if (*change_root)
+        return 0; /* below another root are tests, with nothing that could be watched */
+    if ((place = take_place(interface, &taken, err)) < 0)
+        return taken ? 0 : -1; /* one is there, and looks every second */
     close(place);
     pid_t child = fork();
     if (child < 0)
@@ -230,9 +238,10 @@ int node_paths(const char *interface)
 {
     struct watch watch = {.interface = interface, .loop = ev_loop_new(EVFLAG_AUTO)};
     struct err err;
-    int place = device_name_is_valid(interface) ? take_place(interface) : -1;
+    bool taken = false;
+    int place = device_name_is_valid(interface) ? take_place(interface, &taken, &err) : -1;
     if (place < 0 || !watch.loop || !if_nametoindex(interface))
-        return place < 0 ? 0 : 1;
+        return taken ? 0 : 1;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     umask(077);
