@@ -516,7 +516,7 @@ const struct wizard_row wizard_rows[AT_COUNT] = {
                    "The wizard was left before it was over. Nothing was changed then. Yes: the same answers are proposed again.", "The host is looked at anew in any case.",
                    can_resume, propose_resume, check_resume, NULL},
     [AT_TARGET] = {OF_ADD, WIZARD_ASKS, "target", "SSH target", "How is the new host reached by SSH?",
-                   "As ssh would take it: user@host, user@host:port, or an alias of ~/.ssh/config. It needs root, or sudo.",
+                   "As ssh would take it: user@host, user@host:port, or an alias of ~/.ssh/config. It needs root, or sudo. One that SSH cannot reach is invited instead: :invite in the deck, or wgdeck invite.",
                    "Next: its host key and the login are checked, and what the host is is read. Nothing is changed there.", NULL, NULL, check_target, NULL},
     [AT_PROBE] = {OF_ADD, WIZARD_WORKS, "probe", "Host key and login", "", "", "Host key, login, then what the host is. Nothing is changed there.", NULL, NULL, NULL, wizard_probe},
     [AT_FACTS] = {OF_ADD, WIZARD_SHOWS, "facts", "What the host is", "This is what the host shows of itself.", "What could hinder a link is marked.",
