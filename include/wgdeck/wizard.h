@@ -15,6 +15,7 @@ enum wizard_kind {
     WIZARD_APPLY,  /* what the mesh file says: plan, agree, apply */
     WIZARD_INVITE, /* a token for a machine that SSH does not reach, and waiting for it to join */
     WIZARD_RECORD, /* one that has joined, into the mesh file */
+    WIZARD_PATH,   /* a better way between two nodes (ladder_run.h) */
     WIZARD_KIND_COUNT,
 };
 
@@ -49,7 +50,7 @@ struct wizard; /* opaque */
 struct wizard_options {
     enum wizard_kind kind;
     const char *path;          /* the mesh file; of WIZARD_INIT: where it is written */
-    const char *node;          /* REMOVE, ROTATE: this one ("a,b": these), without a question; RECORD: this one; INVITE: the name that is proposed; ADD: the SSH target that is proposed. NULL */
+    const char *node;          /* REMOVE, ROTATE: this one ("a,b": these), without a question; RECORD: this one; PATH: "a,b"; INVITE: the name that is proposed; ADD: the SSH target that is proposed. NULL */
     const char *state;         /* folder for the answers of a wizard that was left, and the event log; NULL: nothing is kept */
     struct look_options look;  /* .fanout.ssh_config, .fanout.deadlines, .helper, .deadline; .nodes: only these are changed (APPLY) */
     double within;             /* of the guard; 0: the default */

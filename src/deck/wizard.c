@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "wgdeck/clock.h"
+#include "wgdeck/ladder_run.h"
 #include "wgdeck/mem.h"
 #include "wgdeck/text.h"
 #include "wizard_private.h"
@@ -124,7 +125,7 @@ size_t wizard_question_count(const struct wizard *wizard)
 
 struct fanout *wizard_fanout(const struct wizard *wizard)
 {
-    return wizard->invite ? invite_fanout(wizard->invite) : wizard->change ? change_fanout(wizard->change) : wizard->look ? look_fanout(wizard->look) : NULL;
+    return wizard->path ? ladder_run_fanout(wizard->path) : wizard->invite ? invite_fanout(wizard->invite) : wizard->change ? change_fanout(wizard->change) : wizard->look ? look_fanout(wizard->look) : NULL;
 }
 
 void wizard_question_answer(struct wizard *wizard, uint64_t id, const char *text)
@@ -200,7 +201,7 @@ static enum wizard_at question_before(const struct wizard *wizard)
 bool wizard_can_go_back(const struct wizard *wizard)
 {
     enum wizard_way way = wizard_rows[wizard->at].way;
-    return way != WIZARD_RUNS && way != WIZARD_ENDS && !wizard->invite && question_before(wizard) != AT_END; /* what the hub has been asked for may be there */
+    return way != WIZARD_RUNS && way != WIZARD_ENDS && !wizard->invite && !wizard->path && question_before(wizard) != AT_END; /* what the hub has been asked for may be there */
 }
 
 void wizard_back(struct wizard *wizard)
@@ -295,6 +296,7 @@ const char *wizard_title(const struct wizard *wizard)
     static const char *const titles[WIZARD_KIND_COUNT] = {
         [WIZARD_INIT] = "Begin a mesh", [WIZARD_ADD] = "Add a node", [WIZARD_REMOVE] = "Take a node out", [WIZARD_ROTATE] = "New keys", [WIZARD_APPLY] = "Plan and apply",
         [WIZARD_INVITE] = "Invite a machine", [WIZARD_RECORD] = "Record a node that has joined",
+        [WIZARD_PATH] = "A better way between two nodes",
     };
     return titles[wizard->options.kind];
 }
@@ -427,6 +429,7 @@ void wizard_free(struct wizard *wizard)
     ev_timer_stop(wizard->loop, &wizard->later);
     wizard_change_end(wizard);
     wizard_invite_end(wizard);
+    wizard_path_end(wizard);
     wizard_probe_forget(wizard);
     wizard_drop_questions(wizard);
     wizard_clear_lines(wizard);

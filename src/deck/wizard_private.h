@@ -1,5 +1,5 @@
 /* The inside of the wizard: wizard.c (its life, from step to step), wizard_steps.c (the table of steps: what is asked, proposed and refused), wizard_probe.c (what a new host is),
- * wizard_change.c (plan and apply), wizard_keep.c (the answers of a wizard that was left), wizard_invite.c (invitations). Private to src/deck. */
+ * wizard_change.c (plan and apply), wizard_keep.c (the answers of a wizard that was left), wizard_invite.c (invitations), wizard_path.c (ways). Private to src/deck. */
 #ifndef WGDECK_DECK_WIZARD_PRIVATE_H
 #define WGDECK_DECK_WIZARD_PRIVATE_H
 
@@ -16,6 +16,7 @@ enum wizard_at {
     AT_MESH_NAME, AT_NETWORK, AT_TOPOLOGY, AT_WRITE,
     AT_INVITE_NAME, AT_INVITE_WAY, AT_INVITE_TIME, AT_INVITING, AT_TOKEN, AT_STAYS_OPEN,
     AT_RECORDING,
+    AT_PAIR, AT_TRYING,
     AT_END,
     AT_COUNT,
 };
@@ -69,6 +70,7 @@ struct wizard {
     char *events, *date;
     struct change *change;
     struct invite *invite;           /* of INVITE and RECORD, once begun */
+    struct ladder_run *path;         /* of PATH, once begun */
     const struct plan *given_plan;   /* tests: instead of the change's */
     struct buf report;
     bool succeeded, file_changed;
@@ -115,6 +117,11 @@ void wizard_show_token(struct wizard *wizard);
 void wizard_leave_open(struct wizard *wizard);
 void wizard_record(struct wizard *wizard);
 void wizard_invite_end(struct wizard *wizard);
+
+/* wizard_path.c */
+void wizard_show_pair(struct wizard *wizard);
+void wizard_try_path(struct wizard *wizard);
+void wizard_path_end(struct wizard *wizard);
 
 /* wizard_keep.c */
 void wizard_keep(const struct wizard *wizard);

@@ -509,6 +509,7 @@ static void write_file(struct wizard *wizard)
 #define OF_ROTATE (1u << WIZARD_ROTATE)
 #define OF_INVITE (1u << WIZARD_INVITE)
 #define OF_RECORD (1u << WIZARD_RECORD)
+#define OF_PATH (1u << WIZARD_PATH)
 #define OF_CHANGES (OF_ADD | OF_REMOVE | OF_ROTATE | 1u << WIZARD_APPLY)
 
 const struct wizard_row wizard_rows[AT_COUNT] = {
@@ -562,5 +563,8 @@ const struct wizard_row wizard_rows[AT_COUNT] = {
                   "It is seen here when it joins. Enter: leave it open, and wait no longer.", NULL, NULL, NULL, wizard_show_token},
     [AT_STAYS_OPEN] = {OF_INVITE, WIZARD_WORKS, "stays-open", "Report", "", "", "", NULL, NULL, NULL, wizard_leave_open},
     [AT_RECORDING] = {OF_RECORD, WIZARD_WORKS, "recording", "Record", "", "", "Its hub is asked for what it knows, and the mesh file gets a section for it. No node is changed.", NULL, NULL, NULL, wizard_record},
-    [AT_END] = {OF_CHANGES | OF_INIT | OF_INVITE | OF_RECORD, WIZARD_ENDS, "end", "Report", "", "", "", NULL, NULL, NULL, NULL},
+    [AT_PAIR] = {OF_PATH, WIZARD_SHOWS, "pair", "Two nodes", "Look for a better way between these two?", "Their traffic goes on by the hub meanwhile.",
+                 "Next: both are told where the other one is, in the same second, and try to reach each other. Enter begins; Esc leaves.", NULL, NULL, NULL, wizard_show_pair},
+    [AT_TRYING] = {OF_PATH, WIZARD_WORKS, "trying", "Ways", "", "", "Each way is tried for some seconds. Leaving gives it up: all stays with the hub.", NULL, NULL, NULL, wizard_try_path},
+    [AT_END] = {OF_CHANGES | OF_INIT | OF_INVITE | OF_RECORD | OF_PATH, WIZARD_ENDS, "end", "Report", "", "", "", NULL, NULL, NULL, NULL},
 };

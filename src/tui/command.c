@@ -327,6 +327,32 @@ static void run_invite(struct tui *tui, const struct words *words)
     run_change(tui, words, WIZARD_INVITE);
 }
 
+/* :path A B; on a link, also without them. */
+static void run_path(struct tui *tui, const struct words *words)
+{
+    struct subject subject = {.kind = SUBJECT_LINK, .a = SIZE_MAX, .b = SIZE_MAX};
+    if (words->count >= 3) {
+        subject.a = find_node(tui, words->word[1]);
+        subject.b = subject.a == SIZE_MAX ? SIZE_MAX : find_node(tui, words->word[2]);
+        if (subject.b == SIZE_MAX)
+            return;
+    } else if (!tui_subject(tui, &subject) || subject.kind != SUBJECT_LINK || subject.a == SIZE_MAX || subject.b == SIZE_MAX) {
+        complain(tui, "between whom? :path A B, or :path on a link");
+        return;
+    }
+    if (!tui->hands) {
+        complain(tui, "nothing can be changed from here: this is a recording, or a mesh without a mesh file");
+        return;
+    }
+    const struct mesh_node *nodes = tui->scene.picture.mesh->nodes;
+    char *pair = mem_format("%s,%s", nodes[subject.a].name, nodes[subject.b].name);
+    if (!hands_open(tui->hands, WIZARD_PATH, pair))
+        complain(tui, "%s", tui->hands->why_not);
+    else
+        tui_open(tui, &view_wizard, NULL);
+    free(pair);
+}
+
 static void run_record(struct tui *tui, const struct words *words)
 {
     run_change(tui, words, WIZARD_RECORD);
@@ -360,6 +386,7 @@ static const struct command {
     {"step", "", "of a replay: one interval on", NULL, ACTION_STEP, COMPLETES_NOTHING},
     {"add", "SSH", "add a node, step by step", run_add, ACTION_NONE, COMPLETES_NOTHING},
     {"invite", "NAME", "a token for a machine that SSH does not reach: it joins by itself", run_invite, ACTION_NONE, COMPLETES_NOTHING},
+    {"path", "A B", "look for a better way between two nodes that the hub connects; on a link without A B", run_path, ACTION_NONE, COMPLETES_NODES},
     {"record", "NAME", "write a node that has joined into the mesh file", run_record, ACTION_NONE, COMPLETES_NOTHING},
     {"remove", "NODE", "take a node out of the mesh: what follows from it, the plan, a question", run_remove, ACTION_NONE, COMPLETES_NODES},
     {"rotate", "NODE", "a new key for a node: the plan, a question", run_rotate, ACTION_NONE, COMPLETES_NODES},

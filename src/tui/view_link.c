@@ -125,6 +125,8 @@ static int draw_way(const struct link *link, const struct area *area, int row)
     buf_add_text(&text, ways[link->path]);
     if (link->path_reason)
         buf_add_format(&text, ": %s", link->path_reason);
+    if (link->path == PATH_HUB)
+        buf_add_text(&text, " (:path looks for a better way)");
     int used = area_paragraph(area, row, 0, area->columns, 3, STYLE_TEXT, buf_text(&text), true);
     buf_free(&text);
     return used;

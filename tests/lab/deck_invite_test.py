@@ -58,6 +58,17 @@ def test_deck_invites_and_sees_who_joins():
             screen.wait(r"m1", 30)
             # Its links with the others go by the hub, and the Link screen says so.
             screen.type(":link b m1\n")
-            screen.wait(r"hub", 30)
+            screen.wait(r"Routed by the hub", 30)
+            # A better way is asked for there, and is seen there.
+            screen.type(":path\n")
+            screen.wait(r"Look for a better way between these two")
+            screen.wait(r"hub sees both")
+            screen.press("Enter")
+            screen.wait(r"hub -> direct, after", 30)
+            screen.press("Enter")
+            screen.type(":link b m1\n")
+            screen.wait(r"Straight from one to the other", 30)
+            screen.type(":path b nobody\n")
+            screen.wait(r"nobody")
         assert lab.host("b").run(["ping", "-c", "1", "-W", "2", "10.44.0.193"], check=False).returncode == 0 or \
             lab.host("b").run(["ping", "-c", "1", "-W", "2", "10.44.0.192"], check=False).returncode == 0
