@@ -189,7 +189,7 @@ static void take_data(struct relay *relay, const struct udp_received *in, uint8_
     const struct message_data *message = (const void *)bytes;
     struct relay_way *way = relay_way_find(&relay->table, &relay->table.sessions, index_at(message->receiver), &in->from);
     if (!way) {
-        relay->counters.unknown_index += packets;
+        *(relay_index_is_known(&relay->table, &relay->table.sessions, index_at(message->receiver)) ? &relay->counters.wrong_source : &relay->counters.unknown_index) += packets;
         return;
     }
     way->at = now;

@@ -47,9 +47,24 @@ static uint32_t slot_of(const struct relay_table *table, const struct relay_ways
     return (uint32_t)(number % ways->size);
 }
 
+static uint32_t *index_count(const struct relay_table *table, const struct relay_ways *ways, uint32_t index)
+{
+    uint8_t hash[crypto_shorthash_BYTES];
+    uint64_t number;
+    crypto_shorthash(hash, (const unsigned char *)&index, sizeof index, table->seed);
+    memcpy(&number, hash, sizeof number);
+    return &ways->indices[number % ways->size];
+}
+
+bool relay_index_is_known(const struct relay_table *table, const struct relay_ways *ways, uint32_t index)
+{
+    return *index_count(table, ways, index) > 0;
+}
+
 static void ways_begin(struct relay_ways *ways, size_t size)
 {
-    *ways = (struct relay_ways){.ways = mem_alloc(size, sizeof *ways->ways), .heads = mem_alloc(size, sizeof *ways->heads), .size = size, .free = 1};
+    *ways = (struct relay_ways){.ways = mem_alloc(size, sizeof *ways->ways), .heads = mem_alloc(size, sizeof *ways->heads), .indices = mem_alloc(size, sizeof *ways->indices),
+                                .size = size, .free = 1};
     for (size_t i = 0; i < size; i++)
         ways->ways[i].next = i + 1 < size ? (uint32_t)i + 2 : 0;
 }
@@ -68,6 +83,7 @@ static void way_remove(struct relay_table *table, struct relay_ways *ways, struc
     while (*at != number)
         at = &ways->ways[*at - 1].next;
     *at = way->next;
+    --*index_count(table, ways, way->index);
     *way = (struct relay_way){.next = ways->free};
     ways->free = number;
     ways->used--;
@@ -94,6 +110,7 @@ struct relay_way *relay_way_make(struct relay_table *table, struct relay_ways *w
     ways->free = way->next;
     *way = (struct relay_way){.index = index, .from = *from, .at = now, .next = *head};
     *head = number;
+    ++*index_count(table, ways, index);
     ways->used++;
     return way;
 }
@@ -177,8 +194,10 @@ void relay_table_end(struct relay_table *table)
     free(table->nodes);
     free(table->waiting.ways);
     free(table->waiting.heads);
+    free(table->waiting.indices);
     free(table->sessions.ways);
     free(table->sessions.heads);
+    free(table->sessions.indices);
 }
 
 /* --- knocks */

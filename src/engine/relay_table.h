@@ -36,6 +36,7 @@ struct relay_way {
 struct relay_ways {
     struct relay_way *ways;          /* owned */
     uint32_t *heads;                 /* by hash, +1; owned */
+    uint32_t *indices;               /* how many there are of each hash of the index alone; owned */
     uint32_t free;                   /* +1; 0: none */
     size_t size, used;
 };
@@ -61,6 +62,8 @@ void relay_answered(struct relay_table *table, const struct udp_endpoint *from, 
 
 /* INDEX as it stands in the message. */
 struct relay_way *relay_way_find(const struct relay_table *table, const struct relay_ways *ways, uint32_t index, const struct udp_endpoint *from); /* or NULL */
+/* Some way has INDEX, from wherever (for counting: now and then true of one that none has). */
+bool relay_index_is_known(const struct relay_table *table, const struct relay_ways *ways, uint32_t index);
 /* Found or made; the oldest that is idle for a while gives way. NULL: there is no room. */
 struct relay_way *relay_way_make(struct relay_table *table, struct relay_ways *ways, uint32_t index, const struct udp_endpoint *from, int64_t now);
 void relay_ways_forget(struct relay_table *table, struct relay_ways *ways, int64_t before); /* those not used since */

@@ -113,10 +113,10 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int events)
         return;
     }
     relay_counters(service->relay, &counters);
-    log_notice("relay: %llu packets (%llu bytes) forwarded, %llu sessions, %llu initiations, %llu answers; dropped: %llu of unknown index, %llu of unknown mac1, %llu over the limit, %llu malformed",
+    log_notice("relay: %llu packets (%llu bytes) forwarded, %llu sessions, %llu initiations, %llu answers; dropped: %llu of unknown index, %llu from a wrong source, %llu of unknown mac1, %llu over the limit, %llu malformed",
                (unsigned long long)counters.packets, (unsigned long long)counters.bytes, (unsigned long long)counters.sessions, (unsigned long long)counters.initiations,
-               (unsigned long long)counters.answers, (unsigned long long)counters.unknown_index, (unsigned long long)counters.unknown_mac1, (unsigned long long)counters.limited,
-               (unsigned long long)counters.malformed);
+               (unsigned long long)counters.answers, (unsigned long long)counters.unknown_index, (unsigned long long)counters.wrong_source, (unsigned long long)counters.unknown_mac1,
+               (unsigned long long)counters.limited, (unsigned long long)counters.malformed);
 }
 
 static void watch(struct service *service)

@@ -155,6 +155,7 @@ static void test_what_goes_nowhere(void **state)
     uint8_t packet[PACKET_MOST];
     struct message_initiation strange;
     struct message_response answer;
+    struct relay_counters counters;
     meet(&world, 0, 1);
     put(&world, 5, packet, data(0x1a, 100, packet)); /* another source */
     put(&world, 5, packet, data(0xb, 100, packet));
@@ -162,6 +163,10 @@ static void test_what_goes_nowhere(void **state)
     put(&world, 0, packet, data(0x77, 100, packet)); /* an index that nobody has */
     put(&world, 0, packet, data(0xb, 31, packet));   /* too short to be data */
     assert_true(is_quiet(&world));
+    relay_counters(world.relay, &counters);
+    assert_int_equal(counters.wrong_source, 3);
+    assert_int_equal(counters.unknown_index, 1);
+    assert_int_equal(counters.malformed, 1);
     initiation(&world, 0, 0x55, &strange);
     strange.mac1[3] ^= 1;
     put(&world, 5, &strange, sizeof strange);
