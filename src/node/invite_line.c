@@ -1,5 +1,5 @@
-/* The line of an invitation in an authorized_keys file (invite_parts.h). In an account's home all is done by a child that is that account, so that a link or a folder which its owner has put
- * there leads no farther than they could go themselves; and only where sshd would take the file, whose rules for owners and modes are these. */
+/* The line of an invitation in an authorized_keys file (invite_parts.h). In an account's home, and in its folders elsewhere, all is done by a child that is that account, so that a link or a
+ * folder which its owner has put there leads no farther than they could go themselves; and only where sshd would take the file, whose rules for owners and modes are these. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -187,9 +187,22 @@ static void do_remove_folder(const struct edit *edit, struct said *said)
     free(folder);
 }
 
+/* Is a folder above PATH the account's? Then they can put a link in its place. */
+static bool is_in_own_folder(const char *path, const struct account *account)
+{
+    struct stat status;
+    bool own = false;
+    for (char *folder = folder_of(path), *above; folder; folder = above) {
+        own = own || (!stat(folder, &status) && status.st_uid == account->uid);
+        above = strcmp(folder, "/") != 0 ? folder_of(folder) : NULL;
+        free(folder);
+    }
+    return own;
+}
+
 static bool needs_child(const struct edit *edit)
 {
-    return edit->account->uid != geteuid() && is_below(edit->path, edit->account->home);
+    return edit->account->uid != geteuid() && (is_below(edit->path, edit->account->home) || is_in_own_folder(edit->path, edit->account));
 }
 
 int invite_line_set(const struct account *account, const char *path, const char *id, const char *line, bool *made_folder, struct err *err)

@@ -345,6 +345,35 @@ static void test_line_of_others(void **state)
     free(kept);
 }
 
+/* A folder of theirs outside of the home is no more to be trusted than the home. */
+static void test_line_in_folder_of_others(void **state)
+{
+    (void)state;
+    char place[] = "/run/wgdeck-test-XXXXXX"; /* where nobody else can write, as sshd wants it */
+    if (geteuid() != 0 || !mkdtemp(place))
+        skip();
+    fresh();
+    struct account other = {.name = "other", .uid = 4242, .gid = 4242, .home = at("/home/other"), .shell = (char[]){"/bin/sh"}};
+    char *folder = at("/srv/keys"), *file = at("/srv/keys/other"), *secret = mem_format("%s/authorized_keys2", place);
+    struct err err;
+    struct buf text = BUF_EMPTY;
+    put("/srv/keys/x", "", 0600);
+    assert_int_equal(chown(folder, other.uid, other.gid), 0);
+    assert_int_equal(file_write(secret, 0600, LINE_OF(ID) "\n", strlen(LINE_OF(ID) "\n"), &err), 0);
+    assert_int_equal(symlink(secret, file), 0);
+    (void)invite_line_set(&other, file, ID, NULL, NULL, &err);
+    int result = file_read(secret, 1 << 16, &text, &err);
+    unlink(secret);
+    rmdir(place);
+    assert_int_equal(result, 0);
+    assert_string_equal(buf_text(&text), LINE_OF(ID) "\n");
+    buf_free(&text);
+    free(other.home);
+    free(folder);
+    free(file);
+    free(secret);
+}
+
 /* --- records and time */
 
 static struct key key_of(char letter)
@@ -700,7 +729,7 @@ int main(int argc, char **argv)
     invite_device = fake_device;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accounts),     cmocka_unit_test(test_sshd_words),     cmocka_unit_test(test_accepts), cmocka_unit_test(test_choose_file),
-        cmocka_unit_test(test_host_keys),    cmocka_unit_test(test_line),           cmocka_unit_test(test_line_refused), cmocka_unit_test(test_line_of_others),
+        cmocka_unit_test(test_host_keys),    cmocka_unit_test(test_line),           cmocka_unit_test(test_line_refused), cmocka_unit_test(test_line_of_others), cmocka_unit_test(test_line_in_folder_of_others),
         cmocka_unit_test(test_store),        cmocka_unit_test(test_time),           cmocka_unit_test(test_dialogues), cmocka_unit_test(test_again),
         cmocka_unit_test(test_limits),
     };
