@@ -38,6 +38,8 @@ int relay_run(struct relay *relay, int64_t deadline, const volatile int *stop, s
 void relay_descriptors(const struct relay *relay, int descriptors[static 2]);
 int relay_turn(struct relay *relay, struct err *err);
 
+void relay_contain(void); /* for this process: no capability but CAP_NET_ADMIN, and none ever again */
+
 struct relay_counters {
     uint64_t packets, bytes, sessions, initiations, answers;
     uint64_t unknown_index, unknown_mac1, wrong_source, limited, malformed; /* dropped, and why */

@@ -47,7 +47,7 @@ const struct cmd cmd_relay = {
     .description =
         "Two things in one process, for the nodes that IF has rows of. The opaque relay: a node whose row of another one has this machine's address and PORT as its endpoint is "
         "connected with it; the packets are forwarded as they are, and cannot be read here. Both ends are ordinary WireGuard. Nothing is sent that did not come in, and little to "
-        "a place that no answer has proven. And the talk with the nodes that have joined by \"wgdeck join\", through the tunnel, UDP port 51822 of IF: where each can be reached, so "
+        "a place that no answer has proven. And the talk with the nodes that have joined by \"wgdeck join\", through the tunnel, UDP port 988 of IF: where each can be reached, so "
         "that two of them find a direct way, or this relay, and come back to this hub when it dies.\n\n"
         "\"wgdeck invite --relay\" starts it on the hub, and has it started at boot. It ends at SIGTERM, and when IF is gone; SIGUSR1 prints its counters.",
     .options = relay_options,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "contain.h"
 #include "limiter.h"
 #include "relay_table.h"
 #include "wgdeck/clock.h"
@@ -255,6 +256,11 @@ void relay_free(struct relay *relay)
         free(relay->buffers[i]);
     relay_table_end(&relay->table);
     free(relay);
+}
+
+void relay_contain(void)
+{
+    contain_capabilities();
 }
 
 uint16_t relay_port(const struct relay *relay)

@@ -10,7 +10,7 @@
 #include "wgdeck/text.h"
 
 #define RELAY_PORT_DEFAULT 51821 /* RELAY_PORT in wgdeck/relay.h */
-#define RELAY_PORT_OTHER 51823   /* 51822 is where the hub and the nodes that joined talk inside the tunnel */
+#define RELAY_PORT_OTHER 51823   /* where the relay itself listens on 51821 */
 
 int mesh_refuse(const struct mesh_reading *reading, size_t line, const char *format, ...)
 {

@@ -31,6 +31,10 @@ static int open_to_hub(const char *interface, const struct join_trace *trace, st
         return err_set(err, "%s: its hub is not known", interface);
     int descriptor = control_socket(interface, trace->hub_address.family, err);
     socklen_t size = control_place(&trace->hub_address, CONTROL_PORT, &place);
+    if (descriptor >= 0 && control_bind_reserved(descriptor, trace->hub_address.family, err)) {
+        close(descriptor);
+        return -1;
+    }
     if (descriptor >= 0 && connect(descriptor, (struct sockaddr *)&place, size)) {
         err_set(err, "%s: no way to the hub: %s", interface, strerror(errno));
         close(descriptor);

@@ -1,6 +1,5 @@
 /* The hub's side of the talk with its joined nodes (control.h): the ladder of each pair of them, driven by what they say and by where the hub's own WireGuard sees them. */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,13 +7,12 @@
 
 #include "change.h"
 #include "control_wire.h"
-#include "helper_pipe.h"
 #include "paths.h"
 #include "wgdeck/clock.h"
 #include "wgdeck/ladder.h"
 #include "wgdeck/mem.h"
 
-enum { NODES_MOST = 256, DATAGRAMS_A_TURN = 256, ORDERED_KEEPALIVE = 25 };
+enum { NODES_MOST = 256, DATAGRAMS_A_TURN = 256, ORDERED_KEEPALIVE = 25, ALLOWED_TOLD = 8 };
 static const int64_t heard_for = 12 * CLOCK_SECOND, forgotten_after = 600 * CLOCK_SECOND, leave_pause = 10 * CLOCK_SECOND;
 static const double turn = 0.25, look_pause = 1;
 
@@ -37,6 +35,7 @@ struct control_hub {
     struct ev_loop *loop;
     char interface[IFNAMSIZ];
     uint16_t relay_port;
+    int remover;                   /* of control_remover_start; not ours */
     struct device device;          /* of a second ago at most */
     struct guest *guests;          /* owned */
     size_t guest_count;
@@ -143,6 +142,11 @@ static void see(const struct control_hub *hub, const struct guest *guest, const 
         end->row = (struct endpoint){.address = {.family = AF_INET, .bytes = {192, 0, 2, 1}}, .port = hub->relay_port};
 }
 
+static socklen_t place_size(const struct guest *guest)
+{
+    return guest->place.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+}
+
 static void add_key(struct json *json, const char *member, const struct key *key)
 {
     char text[KEY_TEXT_SIZE];
@@ -169,12 +173,13 @@ static void add_allowed(const struct control_hub *hub, const struct key *other, 
 {
     const struct device_peer *row = device_find_peer(&hub->device, other);
     json_list(json, "allowed");
-    for (size_t i = 0; row && i < row->allowed_count && i < 8; i++) {
+    for (size_t i = 0, count = 0; row && i < row->allowed_count && count < ALLOWED_TOLD; i++) {
         char text[PREFIX_TEXT_SIZE];
         if (row->allowed[i].length != address_bits(&row->allowed[i].address))
             continue;
         prefix_text(&row->allowed[i], text);
         json_text(json, NULL, text);
+        count++;
     }
     json_list_end(json);
 }
@@ -205,7 +210,7 @@ static void order(const struct control_hub *hub, const struct guest *to, const s
         json_text(&json, "path", what->way == LADDER_RELAY ? "relay" : "direct");
     json_object_end(&json);
     if (text.length <= CONTROL_BYTES)
-        (void)!sendto(to->socket, text.data, text.length, MSG_DONTWAIT, (const struct sockaddr *)&to->place, to->place.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
+        (void)!sendto(to->socket, text.data, text.length, MSG_DONTWAIT, (const struct sockaddr *)&to->place, place_size(to));
     buf_free(&text);
 }
 
@@ -230,55 +235,17 @@ static void on_turn(struct ev_loop *loop, ev_timer *timer, int events)
 
 /* --- leaving */
 
-static int ask_change(struct helper_pipe *pipe, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static int ask_change(struct helper_pipe *pipe, const char *format, ...)
-{
-    struct buf members = BUF_EMPTY;
-    char code[HELPER_PIPE_CODE];
-    struct err err;
-    va_list arguments;
-    va_start(arguments, format);
-    buf_add_vformat(&members, format, arguments);
-    va_end(arguments);
-    cJSON *answer = helper_pipe_ask(pipe, buf_text(&members), 10, code, &err);
-    bool good = answer != NULL;
-    cJSON_Delete(answer);
-    buf_free(&members);
-    return good ? 0 : -1;
-}
-
-/* In a child: the row goes like any other row that is taken out, under a guard. */
-static int remove_row(const char *interface, const struct key *key)
-{
-    char text[KEY_TEXT_SIZE], id[CHANGE_ID_LENGTH + 1];
-    struct err err;
-    struct helper_pipe *pipe = helper_pipe_start(NULL, &err);
-    key_text(key, text);
-    snprintf(id, sizeof id, "%08lx%08lx", (unsigned long)clock_wall() & 0xffffffffUL, (unsigned long)getpid());
-    int result = !pipe || ask_change(pipe, "\"op\":\"begin\",\"change\":\"%s\",\"interface\":\"%s\",\"mesh\":\"\",\"owner\":\"wgdeck leave\"", id, interface) ||
-                 ask_change(pipe,
-                            "\"op\":\"stage\",\"change\":\"%s\",\"within\":15,\"operations\":[{\"do\":\"row-remove\",\"running\":true,\"saved\":true,\"key\":\"%s\"},{\"do\":\"file\",\"saved\":true}]",
-                            id, text) ||
-                 ask_change(pipe, "\"op\":\"finish\",\"change\":\"%s\",\"within\":5", id) || ask_change(pipe, "\"op\":\"confirm\",\"change\":\"%s\",\"interface\":\"%s\"", id, interface);
-    if (pipe)
-        helper_pipe_end(pipe, 2);
-    return result ? -1 : 0;
-}
-
 static void let_go(struct control_hub *hub, struct guest *guest)
 {
-    static const char left[] = "{\"op\":\"left\"}";
     int64_t now = clock_steady();
     if (guest->left && now - guest->left < leave_pause)
         return;
     guest->left = now;
-    pid_t child = fork(); /* the relay goes on meanwhile */
-    if (child)
-        return;
-    signal(SIGCHLD, SIG_DFL);
-    /* The answer goes first: without the row there is no way to it. What fails is put back, and stays for the operator to see. */
-    (void)!sendto(guest->socket, left, sizeof left - 1, MSG_DONTWAIT, (const struct sockaddr *)&guest->place, sizeof guest->place);
-    _exit(remove_row(hub->interface, &guest->key) ? 1 : 0);
+    if (write(hub->remover, &guest->key, sizeof guest->key) != sizeof guest->key)
+        return; /* it is asked again */
+    /* The answer goes before the row: without that there is no way to it. What fails is put back, and stays for the operator to see. */
+    static const char left[] = "{\"op\":\"left\"}";
+    (void)!sendto(guest->socket, left, sizeof left - 1, MSG_DONTWAIT, (const struct sockaddr *)&guest->place, place_size(guest));
 }
 
 /* --- datagrams */
@@ -289,7 +256,7 @@ static void hear(struct control_hub *hub, int descriptor, const struct sockaddr_
     const struct device_peer *row = row_of(hub, &address);
     const char *said = json_get_text(object, "op", "");
     struct guest *guest = row ? guest_of(hub, &row->public_key) : NULL;
-    if (!row || (!guest && !(guest = make_guest(hub, row))))
+    if (control_port_of(from) >= IPPORT_RESERVED || !row || (!guest && !(guest = make_guest(hub, row))))
         return;
     guest->place = *from;
     guest->socket = descriptor;
@@ -348,13 +315,14 @@ static int open_socket(const char *interface, int family, struct err *err)
     return descriptor;
 }
 
-struct control_hub *control_hub_new(struct ev_loop *loop, const char *interface, uint16_t relay_port, struct err *err)
+struct control_hub *control_hub_new(struct ev_loop *loop, const char *interface, uint16_t relay_port, int remover, struct err *err)
 {
     static const int families[] = {AF_INET, AF_INET6};
     struct control_hub *hub = mem_alloc(1, sizeof *hub);
     snprintf(hub->interface, sizeof hub->interface, "%s", interface);
     hub->loop = loop;
     hub->relay_port = relay_port;
+    hub->remover = remover;
     for (int i = 0; i < 2; i++)
         hub->sockets[i] = open_socket(interface, families[i], err);
     if (hub->sockets[0] < 0 && hub->sockets[1] < 0) {

@@ -53,6 +53,27 @@ int control_socket(const char *interface, int family, struct err *err)
     return descriptor;
 }
 
+uint16_t control_port_of(const struct sockaddr_storage *place)
+{
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
+    memcpy(&four, place, sizeof four);
+    memcpy(&six, place, sizeof six);
+    return ntohs(place->ss_family == AF_INET ? four.sin_port : six.sin6_port);
+}
+
+int control_bind_reserved(int descriptor, int family, struct err *err)
+{
+    struct address any = {.family = (uint8_t)family};
+    struct sockaddr_storage place;
+    for (uint16_t port = IPPORT_RESERVED - 1; port > IPPORT_RESERVED / 2; port--) {
+        socklen_t size = control_place(&any, port, &place);
+        if (port != CONTROL_PORT && !bind(descriptor, (struct sockaddr *)&place, size))
+            return 0;
+    }
+    return err_set(err, "no UDP port below %d is free: %s", IPPORT_RESERVED, strerror(errno));
+}
+
 cJSON *control_receive(int descriptor, struct sockaddr_storage *from, bool *more)
 {
     char bytes[CONTROL_BYTES + 1];

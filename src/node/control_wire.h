@@ -13,6 +13,8 @@ socklen_t control_place(const struct address *address, uint16_t port, struct soc
 struct address control_address(const struct sockaddr_storage *place);
 /* A socket for datagrams of FAMILY that only sees what comes and goes through INTERFACE; -1 with err. */
 int control_socket(const char *interface, int family, struct err *err);
+int control_bind_reserved(int descriptor, int family, struct err *err); /* to a free port below 1024 */
+uint16_t control_port_of(const struct sockaddr_storage *place);
 /* One datagram that is a JSON object, from FROM; NULL: there is none (*MORE false), or it is none (*MORE true). */
 cJSON *control_receive(int descriptor, struct sockaddr_storage *from, bool *more);
 

@@ -169,10 +169,12 @@ int node_relay(const char *interface, uint16_t port, int ready, struct err *err)
     signal(SIGCHLD, SIG_IGN); /* who takes a row away is nobody's to wait for */
     umask(077);
     prctl(PR_SET_NAME, "wgdeck-relay");
-    service.relay = service.loop ? relay_new(&options, err) : NULL;
-    service.hub = service.relay ? control_hub_new(service.loop, interface, relay_port(service.relay), err) : NULL;
+    int remover = control_remover_start(interface, err);
+    service.relay = service.loop && remover >= 0 ? relay_new(&options, err) : NULL;
+    service.hub = service.relay ? control_hub_new(service.loop, interface, relay_port(service.relay), remover, err) : NULL;
     if (service.hub) {
         sign(place);
+        relay_contain(); /* reading the rows needs CAP_NET_ADMIN; what forwards for strangers has nothing else */
         watch(&service);
         if (ready >= 0) {
             (void)!write(ready, "r", 1);
@@ -186,6 +188,8 @@ int node_relay(const char *interface, uint16_t port, int ready, struct err *err)
     relay_free(service.relay);
     if (service.loop)
         ev_loop_destroy(service.loop);
+    if (remover >= 0)
+        close(remover);
     close(place);
     return service.result;
 }

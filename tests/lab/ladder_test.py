@@ -136,3 +136,28 @@ def test_after_a_power_cut_the_way_is_the_hubs_again():
         assert way(lab, "m2", "m1") in (None, "hub", "trying"), "what the ladder had gained is not saved"
         if os.environ.get("WGDECK_LONG"):
             wait_way(lab, ("direct",), 200)          # it had died soon after it was found: it is tried again later, and later each time
+
+
+@timeout(150)
+def test_only_root_of_who_has_joined_is_believed_in_the_tunnel():
+    """The hub takes a row away for whoever leaves: not for a program of another user there, nor for a node that is a member by the mesh file."""
+    leave = "import socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', int(sys.argv[1])))\nfor i in range(5): s.sendto(b'{\"op\":\"leave\"}', ('10.44.0.1', 988))"
+    with world(None, None) as lab:
+        begin(lab)
+        join(lab, "m1")
+        join(lab, "m2")
+        before = set(lab.host("hub").rows())
+        assert len(before) == 3
+        lab.host("m1").run(["/usr/bin/python3", "-c", leave, "40000"], user="guest")
+        lab.host("b").run(["/usr/bin/python3", "-c", leave, "1000"])
+        time.sleep(4)
+        assert set(lab.host("hub").rows()) == before, "a row is gone"
+        done = lab.host("m1").run([STATIC, "leave", "--yes"], timeout=30)
+        end = time.monotonic() + 10
+        while time.monotonic() < end and set(lab.host("hub").rows()) == before:
+            time.sleep(0.2)
+        assert len(set(lab.host("hub").rows())) == 2, done.stderr
+        conf = lab.host("hub").read("/etc/wireguard/wg0.conf")
+        assert all((key in conf) == (key in lab.host("hub").rows()) for key in before), "saved and running differ"
+        time.sleep(1)
+        assert "m1" not in wgdeck(lab, "-m", FILE, "invite", "list", check=(0,)).stdout
