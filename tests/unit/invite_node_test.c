@@ -349,6 +349,7 @@ static void test_line_of_others(void **state)
 static void test_line_in_folder_of_others(void **state)
 {
     (void)state;
+    static const char both[] = "root's\n" LINE_OF(ID) "\n";
     char place[] = "/run/wgdeck-test-XXXXXX"; /* where nobody else can write, as sshd wants it */
     if (geteuid() != 0 || !mkdtemp(place))
         skip();
@@ -359,14 +360,14 @@ static void test_line_in_folder_of_others(void **state)
     struct buf text = BUF_EMPTY;
     put("/srv/keys/x", "", 0600);
     assert_int_equal(chown(folder, other.uid, other.gid), 0);
-    assert_int_equal(file_write(secret, 0600, LINE_OF(ID) "\n", strlen(LINE_OF(ID) "\n"), &err), 0);
+    assert_int_equal(file_write(secret, 0600, both, strlen(both), &err), 0);
     assert_int_equal(symlink(secret, file), 0);
     (void)invite_line_set(&other, file, ID, NULL, NULL, &err);
     int result = file_read(secret, 1 << 16, &text, &err);
     unlink(secret);
     rmdir(place);
     assert_int_equal(result, 0);
-    assert_string_equal(buf_text(&text), LINE_OF(ID) "\n");
+    assert_string_equal(buf_text(&text), both);
     buf_free(&text);
     free(other.home);
     free(folder);
