@@ -34,6 +34,16 @@ static bool covers(const struct device_peer *row, const struct prefix *prefix)
     return false;
 }
 
+/* How closely ROW stands for PREFIX: the length of the longest that holds it, -1 none. */
+static int closeness(const struct device_peer *row, const struct prefix *prefix)
+{
+    int longest = -1;
+    for (size_t i = 0; row && i < row->allowed_count; i++)
+        if (prefix_covers(&row->allowed[i], prefix) && (int)row->allowed[i].length > longest)
+            longest = row->allowed[i].length;
+    return longest;
+}
+
 static int compare_prefixes(const void *a, const void *b)
 {
     return prefix_compare(a, b);
@@ -106,14 +116,15 @@ static int check_allowed(const struct doing *doing, struct err *err)
     for (size_t i = 0; i < order->allowed_count; i++) {
         const struct prefix *prefix = &order->allowed[i];
         char text[PREFIX_TEXT_SIZE];
+        int hubs = closeness(hub, prefix), owns = closeness(own, prefix), theirs = hubs > owns ? hubs : owns;
         prefix_text(prefix, text);
         for (size_t a = 0; a < doing->now.address_count; a++)
             if (prefix_contains(prefix, &doing->now.addresses[a].address))
                 return err_set(err, "path: %s holds an address of this node itself", text);
         for (size_t p = 0; p < device->peer_count; p++)
-            if (&device->peers[p] != hub && &device->peers[p] != own && allows(&device->peers[p], prefix))
+            if (&device->peers[p] != hub && &device->peers[p] != own && theirs >= 0 && closeness(&device->peers[p], prefix) >= theirs)
                 return err_set(err, "path: %s belongs to another row", text);
-        if (!covers(hub, prefix) && !covers(own, prefix))
+        if (theirs < 0)
             return err_set(err, "path: %s is neither in the hub's row nor in that of %s", text, *order->name ? order->name : "the other end");
         if (!is_routed(&doing->now, prefix))
             return err_set(err, "path: no route leads %s into %s", text, order->interface);
