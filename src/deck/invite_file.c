@@ -143,13 +143,50 @@ static void say_ssh(struct invite *invite, const struct invite_row *row)
     free(shown);
 }
 
+static bool is_of_relay(const struct mesh *mesh, const struct invite_row *row)
+{
+    for (size_t i = 0; i < row->address_count; i++) {
+        bool inside = false;
+        for (size_t k = 0; k < mesh->relay_network_count; k++)
+            inside |= prefix_covers(&mesh->relay_networks[k], &row->addresses[i]);
+        if (!inside)
+            return false;
+    }
+    return row->address_count > 0;
+}
+
+static bool has_addresses(const struct mesh_node *node, const struct invite_row *row)
+{
+    for (size_t i = 0; i < row->address_count; i++) {
+        bool found = false;
+        for (size_t k = 0; k < node->address_count; k++)
+            found |= !address_compare(&node->addresses[k].address, &row->addresses[i].address);
+        if (!found)
+            return false;
+    }
+    return row->address_count == node->address_count;
+}
+
+/* A hub is believed about who has joined, not about what a mesh file gives to others: a node of the file has the addresses that stand there, and one that is not in it those of RelayNetwork. */
+static int check_addresses(const struct invite *invite, size_t node, const struct invite_row *row, struct err *err)
+{
+    const struct mesh *mesh = invite->options.file->mesh;
+    const char *hub = invite->mesh->nodes[row->hub].name;
+    if (node != SIZE_MAX)
+        return has_addresses(&mesh->nodes[node], row) ? 0 : err_set(err, "%s says that %s joined with other addresses than %s gives it: look into that before you record it", hub, row->name,
+                                                                    invite->options.file->path);
+    if (row->relay && is_of_relay(mesh, row))
+        return 0;
+    return err_set(err, "%s says that %s joined, which %s does not know, and not with an address of RelayNetwork: nothing is recorded", hub, row->name, invite->options.file->path);
+}
+
 int invite_file_record(struct invite *invite, const struct invite_row *row, struct err *err)
 {
     struct mesh_file *file = invite->options.file;
     size_t node = mesh_find_node(file->mesh, row->name);
     struct mesh_edits edits = {0};
     char key[KEY_TEXT_SIZE];
-    if (node != SIZE_MAX && check_recorded(invite, &file->mesh->nodes[node], row, err))
+    if ((node != SIZE_MAX && check_recorded(invite, &file->mesh->nodes[node], row, err)) || check_addresses(invite, node, row, err))
         return -1;
     bool had_key = node != SIZE_MAX && file->mesh->nodes[node].has_public_key, has_ssh = node != SIZE_MAX && file->mesh->nodes[node].ssh;
     key_text(&row->key, key);

@@ -41,7 +41,7 @@ static int refuse(struct err *err, const char *member, const char *why)
 /* What a join needs at each end, and nothing else: the hub's list comes from the operator, but the newcomer's reaches it through the hub. */
 static const bool on_hub[PLAN_KIND_COUNT] = {[PLAN_ROW] = true, [PLAN_ROUTE] = true, [PLAN_FORWARDING] = true, [PLAN_FILE] = true};
 static const bool on_node[PLAN_KIND_COUNT] = {
-    [PLAN_INTERFACE] = true, [PLAN_LISTEN_PORT] = true, [PLAN_MTU] = true, [PLAN_ADDRESS] = true, [PLAN_ROW] = true, [PLAN_ROUTE] = true, [PLAN_FORWARDING] = true,
+    [PLAN_INTERFACE] = true, [PLAN_LISTEN_PORT] = true, [PLAN_MTU] = true, [PLAN_ADDRESS] = true, [PLAN_ROW] = true, [PLAN_ROUTE] = true,
     [PLAN_FILE] = true, [PLAN_SERVICE] = true,
 };
 

@@ -96,7 +96,9 @@ static void obey(struct control_agent *agent, cJSON *object)
         return;
     cJSON_DeleteItemFromObjectCaseSensitive(object, "interface");
     cJSON_AddStringToObject(object, "interface", agent->interface);
-    if (!path_order_read(object, &order, &err) && !key_compare(&order.hub, &agent->trace.hub_key))
+    int result = path_order_read(object, &order, &err);
+    order.by_hub = true;
+    if (!result && !key_compare(&order.hub, &agent->trace.hub_key))
         (void)path_do(&order, &code, &err); /* what came of it stands in the next hello */
     say_hello(agent);
 }

@@ -65,7 +65,7 @@ static void tell_hub(const struct join_trace *trace, bool there, struct buf *sai
     if (!trace->kept) {
         buf_add_format(said, "mesh %s had not kept %s: if the invitation is still open, its operator ends it with: wgdeck invite revoke %s\n", trace->mesh, trace->name, trace->name);
     } else if (there && !control_leave(trace->interface, &err)) {
-        buf_add_format(said, "the hub %s has been told, and lets %s go\n", trace->hub, trace->name);
+        buf_add_format(said, "the hub %s has been told, and takes %s out\n", trace->hub, trace->name);
     } else {
         char *safe = text_safe(err.text);
         buf_add_format(said, "the hub %s could not be told%s%s: the operator of mesh %s takes %s out with: wgdeck remove %s (where the mesh file does not have it, first: wgdeck invite record %s)\n",

@@ -253,6 +253,8 @@ static int do_locked(const struct path_order *order, const char **code, struct e
         result = err_set(err, "%s: there is no such WireGuard interface", order->interface);
     state_copy(&doing.then, &doing.now);
     path_notes_read(order->interface, &doing.notes);
+    if (!result && order->by_hub && device_find_peer(&doing.now.device, &order->key) && !path_note_find(&doing.notes, &order->key))
+        result = err_set(err, "path: that row is none of the ladder's: the hub has no say in it");
     *code = "failed";
     if (!result) {
         *code = "refused";

@@ -25,6 +25,7 @@ struct path_order {
     struct prefix allowed[PATH_ALLOWED_MOST];    /* CARRY, YIELD */
     size_t allowed_count;
     bool forget;                                 /* YIELD */
+    bool by_hub;                                 /* it came through the tunnel: only rows that the ladder has made, or has moved before, are touched */
 };
 int path_order_read(const cJSON *object, struct path_order *order, struct err *err);
 bool path_endpoint_is_sane(const struct endpoint *endpoint); /* unicast, of one host, not this one's loopback, with a port */

@@ -24,7 +24,8 @@ def what_is_there(host):
     files = host.run(f"find {FOLDERS} -printf '%y %m %p\\n' 2>/dev/null | sort -k3; find {FOLDERS} -type f -print0 2>/dev/null | sort -z | xargs -0 -r sha256sum", check=False).stdout
     lines = [line for line in files.splitlines() if not PASSED_OVER.search(line)]
     for words in ("ip -o addr", "ip route show table all", "ip rule", "ip -o link"):
-        lines += [re.sub(r"valid_lft \S+ preferred_lft \S+|if\d+", "", line) for line in host.run(words, check=False).stdout.splitlines()]
+        # A host that is switched on again has another MAC address, and what is made of it.
+        lines += [re.sub(r"valid_lft \S+ preferred_lft \S+|if\d+|link/ether .*", "", line) for line in host.run(words, check=False).stdout.splitlines() if "fe80::" not in line]
     return lines
 
 
