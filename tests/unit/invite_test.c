@@ -684,6 +684,10 @@ static void test_record(void **state)
         {{.rows = USED_MAIL, .mesh = MESH "[Node mail]\nAddress = 10.44.0.192\nPublicKey = " NEW_KEY "\nSsh = root@10.44.0.192\nJump = a\n"}, "mail", true, "already"},
         {{.rows = USED_WEB, .mesh = MESH "[Node web]\nAddress = 10.44.0.4\n"}, "web", true, "wgdeck apply"},
         {{.rows = USED_WEB, .mesh = MESH "[Node web]\nAddress = 10.44.0.4\nPublicKey = AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=\n"}, "web", false, "wgdeck set web PublicKey="},
+        /* Of a hub that lies: a node that nobody invited, with an address of a network; a member's addresses. */
+        {{.rows = ROW(ID, "mail", "true", "used", "10.44.0.77/32", SOMEBODY)}, "mail", false, "not with an address of RelayNetwork"},
+        {{.rows = USED_WEB}, "web", false, "which"},
+        {{.rows = ROW(ID, "web", "false", "used", "10.44.0.2/32", SOMEBODY), .mesh = MESH "[Node web]\nAddress = 10.44.0.4\n"}, "web", false, "other addresses"},
         {{.rows = OPEN_MAIL}, "mail", false, "has not joined: its invitation is open"},
         {{.rows = OPEN_MAIL}, "post", false, "no invitation of post"},
     };
