@@ -28,7 +28,7 @@ struct relay_options {
 struct relay *relay_new(const struct relay_options *options, struct err *err);
 void relay_free(struct relay *relay);
 uint16_t relay_port(const struct relay *relay);
-/* Who may use it: every pair of these keys. HINTS: where each is seen by the hub's own WireGuard (its address there, not the port, ranks the places it may be at); NULL or family 0: not known. Copies. Sessions
+/* Who may use it: every pair of these keys. HINTS: where each is seen by the hub's own WireGuard: nothing is believed of it at another address (the port is another here); NULL or family 0: not known. Copies. Sessions
  * of keys that are no longer there end. */
 void relay_set_nodes(struct relay *relay, const struct key *keys, const struct endpoint *hints, size_t count);
 /* Forwards until something is to be done at DEADLINE (clock_steady) or a signal has set *STOP. 0, or -1 with err. */

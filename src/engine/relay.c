@@ -65,11 +65,13 @@ static size_t pace_slot(const struct relay *relay, const void *what, size_t leng
 }
 
 /* To a place that nothing has proven goes little, and never more than came. */
-static bool may_send(struct relay *relay, const struct udp_endpoint *to, size_t node, bool proven, int64_t now)
+static bool may_send(struct relay *relay, const struct udp_endpoint *from, const struct udp_endpoint *to, size_t node, bool proven, int64_t now)
 {
     struct endpoint place = {0};
+    /* Who is proven has a rate of its own: nobody else can use it up, and keep a session from getting its next keys. */
+    struct { struct key key; uint8_t known; } proven_to = {.key = relay->table.nodes[node].key, .known = proven && relay_is_proven(&relay->table, from)};
     if (proven)
-        return pace_take(&relay->node_ready[pace_slot(relay, &relay->table.nodes[node].key, sizeof(struct key))], node_interval, NODE_BURST, now);
+        return pace_take(&relay->node_ready[pace_slot(relay, &proven_to, sizeof proven_to)], node_interval, NODE_BURST, now);
     udp_endpoint_to(to, &place);
     struct { uint8_t address[16]; uint16_t port, family; } what = {.port = place.port, .family = place.address.family};
     memcpy(what.address, place.address.bytes, sizeof what.address);
@@ -86,7 +88,7 @@ static uint32_t index_at(const uint8_t *bytes)
 static void take_initiation(struct relay *relay, const struct udp_received *in, uint8_t *bytes, size_t length, int64_t now)
 {
     const struct message_initiation *message = (const void *)bytes;
-    size_t node = relay_node_of(&relay->table, bytes, length);
+    size_t node = !relay_may_be_anyone(&relay->table, &in->from) ? SIZE_MAX : relay_node_of(&relay->table, bytes, length);
     struct udp_endpoint to;
     bool proven = false;
     if (node == SIZE_MAX) {
@@ -96,7 +98,7 @@ static void take_initiation(struct relay *relay, const struct udp_received *in, 
     relay->counters.initiations++;
     if (!relay_knock(&relay->table, node, &in->from, now, &to, &proven))
         return; /* nobody has come from there yet */
-    if (!may_send(relay, &to, node, proven, now)) {
+    if (!may_send(relay, &in->from, &to, node, proven, now)) {
         relay->counters.limited++;
         return;
     }
@@ -107,6 +109,7 @@ static void take_initiation(struct relay *relay, const struct udp_received *in, 
     }
     way->to = in->from;
     way->node = node;
+    way->answered = false;
     forward(relay, &to, in, bytes, length, 1);
 }
 
@@ -146,6 +149,12 @@ static void take_response(struct relay *relay, const struct udp_received *in, ui
         return;
     }
     struct udp_endpoint to = waiting->to;
+    if (!relay_may_be(&relay->table, asker, &to) || (waiting->answered && waiting->answer != index_at(message->sender))) {
+        relay->counters.wrong_source++;
+        return;
+    }
+    waiting->answered = true;
+    waiting->answer = index_at(message->sender);
     latch(relay, index_at(message->receiver), &in->from, &to, asker, answerer, now);
     latch(relay, index_at(message->sender), &to, &in->from, answerer, asker, now);
     prove(relay, answerer, &in->from, now);

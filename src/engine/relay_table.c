@@ -10,7 +10,6 @@
 
 static const int64_t knock_life = 60 * CLOCK_SECOND;   /* retries come each 5 s, and keepalive's each 25 s */
 
-
 bool relay_same_place(const struct udp_endpoint *a, const struct udp_endpoint *b)
 {
     if (a->to.plain.sa_family != b->to.plain.sa_family)
@@ -149,8 +148,21 @@ static void renumber(struct relay_table *table, struct relay_ways *ways, const s
     }
 }
 
+static bool has_these(const struct relay_table *table, const struct key *keys, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (count != table->node_count || key_compare(&table->nodes[i].key, &keys[i]))
+            return false;
+    return count == table->node_count;
+}
+
 void relay_table_set_nodes(struct relay_table *table, const struct key *keys, const struct endpoint *hints, size_t count)
 {
+    if (has_these(table, keys, count)) { /* as each second: only where they are may be new */
+        for (size_t i = 0; i < count; i++)
+            table->nodes[i].hint = hints ? hints[i] : (struct endpoint){0};
+        return;
+    }
     struct relay_node *nodes = mem_alloc(count + 1, sizeof *nodes);
     size_t *numbers = mem_alloc(table->node_count + 1, sizeof *numbers);
     for (size_t i = 0; i < count; i++) {
@@ -248,7 +260,28 @@ static void add_candidate(struct candidate *list, size_t *count, struct candidat
     list[at] = candidate;
 }
 
-/* The hub's own WireGuard has an address of the node that is proven: what lies elsewhere is believed last. */
+bool relay_may_be(const struct relay_table *table, size_t node, const struct udp_endpoint *place)
+{
+    const struct endpoint *hint = &table->nodes[node].hint;
+    return !hint->address.family || is_at_address(place, hint);
+}
+
+bool relay_may_be_anyone(const struct relay_table *table, const struct udp_endpoint *place)
+{
+    for (size_t i = 0; i < table->node_count; i++)
+        if (relay_may_be(table, i, place))
+            return true;
+    return false;
+}
+
+bool relay_is_proven(const struct relay_table *table, const struct udp_endpoint *place)
+{
+    for (size_t i = 0; i < table->node_count; i++)
+        if (table->nodes[i].at.to.plain.sa_family && relay_same_place(&table->nodes[i].at, place))
+            return true;
+    return false;
+}
+
 static int rank_of(const struct relay_table *table, size_t node, const struct udp_endpoint *place, bool proven, const struct relay_knock *knock, const struct udp_endpoint *asker)
 {
     const struct endpoint *hint = &table->nodes[node].hint;
@@ -266,11 +299,11 @@ bool relay_knock(struct relay_table *table, size_t node, const struct udp_endpoi
     const struct relay_node *wanted = &table->nodes[node];
     size_t count = 0;
     struct relay_knock *own = note_knock(table, node, from, now);
-    if (wanted->at.to.plain.sa_family && now - wanted->proven < table->idle && !relay_same_place(&wanted->at, from))
+    if (wanted->at.to.plain.sa_family && relay_may_be(table, node, &wanted->at) && now - wanted->proven < table->idle && !relay_same_place(&wanted->at, from))
         add_candidate(list, &count, (struct candidate){&wanted->at, rank_of(table, node, &wanted->at, true, NULL, from), wanted->proven, true});
     for (size_t i = 0; i < RELAY_KNOCKS; i++) {
         const struct relay_knock *knock = &table->knocks[i];
-        if (knock->from.to.plain.sa_family && knock->node != node && now - knock->at < knock_life && !relay_same_place(&knock->from, from))
+        if (knock->from.to.plain.sa_family && knock->node != node && relay_may_be(table, node, &knock->from) && now - knock->at < knock_life && !relay_same_place(&knock->from, from))
             add_candidate(list, &count, (struct candidate){&knock->from, rank_of(table, node, &knock->from, false, knock, from), knock->at, false});
     }
     if (!count)

@@ -30,6 +30,8 @@ struct relay_way {
     struct udp_endpoint from, to;    /* from's sa_family 0: a free place */
     size_t node;                     /* WAITING: for whom the initiation was; a session: whose TO is */
     size_t other;                    /* a session: whose FROM is */
+    bool answered;                   /* WAITING: by an answer with the index ANSWER: another one is none of the same handshake */
+    uint32_t answer;
     int64_t at;                      /* last used */
     uint32_t next;                   /* in its chain, +1; 0: the end */
 };
@@ -54,6 +56,10 @@ void relay_table_begin(struct relay_table *table, size_t sessions, int64_t idle)
 void relay_table_end(struct relay_table *table);
 void relay_table_set_nodes(struct relay_table *table, const struct key *keys, const struct endpoint *hints, size_t count);
 bool relay_same_place(const struct udp_endpoint *a, const struct udp_endpoint *b); /* address and port */
+/* The hub's own WireGuard knows, and has proven, at which address a node is, whatever the port: nothing else is believed of it. Where it does not know, anything. */
+bool relay_may_be(const struct relay_table *table, size_t node, const struct udp_endpoint *place);
+bool relay_may_be_anyone(const struct relay_table *table, const struct udp_endpoint *place);
+bool relay_is_proven(const struct relay_table *table, const struct udp_endpoint *place); /* some node's */
 /* Whose mac1 MESSAGE has; SIZE_MAX: nobody's. */
 size_t relay_node_of(const struct relay_table *table, const void *message, size_t length);
 /* An initiation for NODE from FROM at NOW: noted, and where it is to go: 0 nowhere yet, else TO with *PROVEN. */
@@ -64,7 +70,7 @@ void relay_answered(struct relay_table *table, const struct udp_endpoint *from, 
 struct relay_way *relay_way_find(const struct relay_table *table, const struct relay_ways *ways, uint32_t index, const struct udp_endpoint *from); /* or NULL */
 /* Some way has INDEX, from wherever (for counting: now and then true of one that none has). */
 bool relay_index_is_known(const struct relay_table *table, const struct relay_ways *ways, uint32_t index);
-/* Found or made; the oldest that is idle for a while gives way. NULL: there is no room. */
+/* Found or made. NULL: there is no room, until those that are idle are forgotten. */
 struct relay_way *relay_way_make(struct relay_table *table, struct relay_ways *ways, uint32_t index, const struct udp_endpoint *from, int64_t now);
 void relay_ways_forget(struct relay_table *table, struct relay_ways *ways, int64_t before); /* those not used since */
 

@@ -18,7 +18,8 @@
 #define START                                                                                                                      \
     "(for pause in 0 5 10 20 40 80 160; do sleep $pause; [ -e /sys/class/net/%i ] && @PROGRAM@ relay --detach %i && break; done) " \
     "</dev/null >/dev/null 2>&1 &\n"
-#define STOP "[ ! -e /run/wgdeck/%i.relay ] || kill $(cat /run/wgdeck/%i.relay) 2>/dev/null || :\n"
+#define STOP                                                                                                                       \
+    "read -r number 2>/dev/null < /run/wgdeck/%i.relay && [ \"$(cat /proc/$number/comm 2>/dev/null)\" = wgdeck-relay ] && kill $number || :\n"
 
 static const char sysv_script[] =
     "#!/bin/sh\n" HEAD

@@ -41,17 +41,22 @@ struct service {
     int result;
 };
 
-static int take_place(const char *interface)
+/* The place of the one relay of an interface: a descriptor. -1 with *TAKEN, or with err. */
+static int take_place(const char *interface, bool *taken, struct err *err)
 {
     char *path = mem_format("%s/run/wgdeck/%s.relay", change_root, interface), *folder = mem_format("%s/run/wgdeck", change_root);
-    struct err err;
-    int descriptor = file_make_folders(folder, 0700, &err) ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int descriptor = -1;
+    *taken = false;
+    if (!file_make_folders(folder, 0700, err) && (descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)) < 0)
+        err_set(err, "%s: cannot be locked: %s", path, strerror(errno));
+    if (descriptor >= 0 && flock(descriptor, LOCK_EX | LOCK_NB)) {
+        *taken = true;
+        err_set(err, "the relay of %s runs already", interface);
+        close(descriptor);
+        descriptor = -1;
+    }
     free(folder);
     free(path);
-    if (descriptor >= 0 && flock(descriptor, LOCK_EX | LOCK_NB)) {
-        close(descriptor);
-        return -1;
-    }
     return descriptor;
 }
 
@@ -153,36 +158,39 @@ int node_relay_start(const char *interface, uint16_t port, struct err *err)
     return relay_service_start(interface, port_of(interface, port), err);
 }
 
+static void run(struct service *service, int place, int ready)
+{
+    sign(place);
+    relay_contain(); /* reading the rows needs CAP_NET_ADMIN; what forwards for strangers has nothing else */
+    watch(service);
+    if (ready >= 0) {
+        (void)!write(ready, "r", 1);
+        close(ready);
+    }
+    ev_run(service->loop, 0);
+    (void)!ftruncate(place, 0); /* the number may be another process's soon */
+}
+
 int node_relay(const char *interface, uint16_t port, int ready, struct err *err)
 {
-    struct service service = {.interface = interface, .loop = ev_loop_new(EVFLAG_AUTO)};
+    struct service service = {.interface = interface, .result = -1};
     struct relay_options options = {.port = port_of(interface, port)};
-    int place = take_place(interface);
-    if (place < 0)
-        return err_set(err, "the relay of %s runs already", interface);
-    if (!if_nametoindex(interface)) {
-        close(place);
+    bool taken;
+    if (!if_nametoindex(interface))
         return err_set(err, "%s: there is no such interface", interface);
-    }
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
-    signal(SIGCHLD, SIG_IGN); /* who takes a row away is nobody's to wait for */
+    signal(SIGCHLD, SIG_IGN); /* who takes rows away is nobody's to wait for */
     umask(077);
     prctl(PR_SET_NAME, "wgdeck-relay");
-    int remover = control_remover_start(interface, err);
-    service.relay = service.loop && remover >= 0 ? relay_new(&options, err) : NULL;
+    int remover = control_remover_start(interface, err); /* before there is anything that it could inherit */
+    int place = remover >= 0 ? take_place(interface, &taken, err) : -1;
+    service.loop = place >= 0 ? ev_loop_new(EVFLAG_AUTO) : NULL;
+    service.relay = service.loop ? relay_new(&options, err) : NULL;
     service.hub = service.relay ? control_hub_new(service.loop, interface, relay_port(service.relay), remover, err) : NULL;
     if (service.hub) {
-        sign(place);
-        relay_contain(); /* reading the rows needs CAP_NET_ADMIN; what forwards for strangers has nothing else */
-        watch(&service);
-        if (ready >= 0) {
-            (void)!write(ready, "r", 1);
-            close(ready);
-        }
-        ev_run(service.loop, 0);
-    } else {
-        service.result = -1;
+        service.result = 0;
+        run(&service, place, ready);
     }
     control_hub_free(service.hub);
     relay_free(service.relay);
@@ -190,7 +198,8 @@ int node_relay(const char *interface, uint16_t port, int ready, struct err *err)
         ev_loop_destroy(service.loop);
     if (remover >= 0)
         close(remover);
-    close(place);
+    if (place >= 0)
+        close(place);
     return service.result;
 }
 
@@ -217,10 +226,13 @@ static void become_service(const char *interface, const char *port, int ready)
 
 int relay_service_start(const char *interface, uint16_t port, struct err *err)
 {
-    int place = *change_root ? -1 : take_place(interface), ends[2], status; /* below another root are tests */
+    int place, ends[2], status;
     char number[8], byte = 0;
-    if (place < 0)
-        return 0;
+    bool taken;
+    if (*change_root)
+        return 0; /* below another root are tests */
+    if ((place = take_place(interface, &taken, err)) < 0)
+        return taken ? 0 : -1;
     close(place);
     snprintf(number, sizeof number, "%u", port);
     if (pipe2(ends, O_CLOEXEC))

@@ -329,21 +329,60 @@ static void test_floods_amplify_nothing(void **state)
     }
 }
 
-/* An address that the hub has proven is asked first; others only where there is nothing else. */
-static void test_hints_rank_places(void **state)
+/* Where the hub has proven a node's address, nothing is believed of it elsewhere: neither where it is asked for, nor where it asks from. */
+static void test_hints_bind(void **state)
 {
     (void)state;
     struct world world = world_new(0);
     struct endpoint hints[NODES] = {0};
     struct message_initiation knock;
     uint8_t packet[PACKET_MOST];
-    hints[0] = (struct endpoint){.address = {.family = AF_INET, .bytes = {192, 0, 2, 7}}, .port = 51820}; /* a is seen elsewhere: 127.0.0.1 is believed last, and still is all there is */
+    struct message_response answer;
+    struct endpoint here = {.address = {.family = AF_INET, .bytes = {127, 0, 0, 1}}, .port = 51820}, elsewhere = {.address = {.family = AF_INET, .bytes = {192, 0, 2, 7}}, .port = 51820};
+    for (int which = 0; which < 3; which++) {
+        memset(hints, 0, sizeof hints);
+        hints[0] = which == 0 ? here : elsewhere; /* which 2: of a, who asks; else of a, who is asked for */
+        relay_set_nodes(world.relay, world.public_keys, hints, NODES);
+        initiation(&world, which == 2 ? 0 : 1, 0xa0 + (uint32_t)which, &knock);
+        put(&world, 3 * which, &knock, sizeof knock);
+        (void)is_quiet(&world); /* of an earlier round somebody may be there, who is asked */
+        initiation(&world, which == 2 ? 1 : 0, 0xb0 + (uint32_t)which, &knock);
+        put(&world, 3 * which + 1, &knock, sizeof knock);
+        size_t length = 0;
+        for (int i = 0; i < SOCKETS && !length; i++)
+            length = i == 3 * which + 1 ? 0 : got(&world, i, packet);
+        assert_int_equal(length, which == 1 ? 0 : sizeof knock);
+        if (which == 2) { /* b answers, and the answer says that a had asked from here: it cannot have */
+            response(&world, 0, 0x77, 0xb0 + (uint32_t)which, &answer);
+            put(&world, 3 * which, &answer, sizeof answer);
+            assert_true(is_quiet(&world));
+        }
+    }
+    for (int i = 0; i < NODES; i++) /* all are elsewhere: who comes from here is nobody */
+        hints[i] = elsewhere;
     relay_set_nodes(world.relay, world.public_keys, hints, NODES);
-    initiation(&world, 1, 0xa, &knock);
+    initiation(&world, 1, 0xcc, &knock);
     put(&world, 0, &knock, sizeof knock);
-    initiation(&world, 0, 0xb, &knock);
-    put(&world, 1, &knock, sizeof knock);
-    assert_int_equal(got(&world, 0, packet), sizeof knock);
+    assert_true(is_quiet(&world));
+    world_free(&world);
+}
+
+/* An initiation is answered once: the same answer again is let through, other ones with new indices fill no table. */
+static void test_one_answer(void **state)
+{
+    (void)state;
+    struct world world = world_new(0);
+    struct message_response answer;
+    struct relay_counters counters;
+    uint8_t packet[PACKET_MOST];
+    meet(&world, 0, 1);
+    for (uint32_t i = 0; i < 20; i++) {
+        response(&world, 1, i < 2 ? 0x1a : 0x100 + i, 0xb, &answer);
+        put(&world, 0, &answer, sizeof answer);
+        assert_int_equal(got(&world, 1, packet), i < 2 ? sizeof answer : 0);
+    }
+    relay_counters(world.relay, &counters);
+    assert_int_equal(counters.sessions, 2);
     world_free(&world);
 }
 
@@ -352,7 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_meet), cmocka_unit_test(test_what_goes_nowhere), cmocka_unit_test(test_answers_must_say_who_asked), cmocka_unit_test(test_cookies_go_back),
         cmocka_unit_test(test_roaming), cmocka_unit_test(test_indices_that_collide), cmocka_unit_test(test_who_is_gone_is_not_forwarded_for), cmocka_unit_test(test_floods_amplify_nothing),
-        cmocka_unit_test(test_hints_rank_places),
+        cmocka_unit_test(test_hints_bind), cmocka_unit_test(test_one_answer),
     };
     if (sodium_init() < 0)
         return 1;
