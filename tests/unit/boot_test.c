@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "node/boot.h"
+#include "node/change.h"
+#include "node/relay_service.h"
 #include "wgdeck/file.h"
 
 static char root[64];
@@ -368,6 +370,40 @@ static void test_check_says_why(void **state)
     buf_free(&said);
 }
 
+/* The relay of a hub: its files for each init system, and none of them left. */
+static void test_relay(void **state)
+{
+    static const struct { const char *sign, *file, *text, *link, *shared; } cases[] = {
+        {"/run/systemd/system/", "/etc/systemd/system/wgdeck-relay@.service", "relay %i", "/etc/systemd/system/multi-user.target.wants/wgdeck-relay@wg0.service", "yes"},
+        {"/run/openrc/", "/etc/init.d/wgdeck-relay.wg0", "relay --detach wg0", "/etc/runlevels/default/wgdeck-relay.wg0", NULL},
+        {"/etc/init.d/rc", "/etc/init.d/wgdeck-relay-wg0", "relay --detach wg0", "/etc/rc3.d/S95wgdeck-relay-wg0", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct err err;
+        struct buf text = BUF_EMPTY;
+        make_root(NULL);
+        change_root = root;
+        put(cases[i].sign, "x");
+        assert_int_equal(boot_relay_enable(root, "wg0", 51999, &err), 0);
+        char *file = in_root(cases[i].file);
+        assert_int_equal(file_read(file, 1 << 16, &text, &err), 0);
+        assert_non_null(strstr(buf_text(&text), cases[i].text));
+        assert_null(strstr(buf_text(&text), "@PROGRAM@"));
+        assert_true(is_there(cases[i].link));
+        assert_int_equal(relay_service_port("wg0"), 51999);
+        boot_relay_disable(root, "wg0");
+        assert_false(is_there(cases[i].link));
+        assert_int_equal(is_there(cases[i].file), cases[i].shared != NULL); /* a unit serves all interfaces */
+        assert_int_equal(relay_service_port("wg0"), 0);
+        assert_int_equal(boot_relay_enable(root, "w$(x)", 51999, &err), -1); /* never into a script */
+        buf_free(&text);
+        free(file);
+        change_root = "";
+        remove_root(NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +417,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_names, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_install, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_check_says_why, make_root, remove_root),
+        cmocka_unit_test(test_relay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
