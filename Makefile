@@ -3,6 +3,7 @@
 #   make check      the whole test suite     make demo     a lab of real hosts on this machine, and the mesh in it
 #   make check-vm   the kernel's own WireGuard, in a guest (tests/vm)      make check-engine  the engine's tests that take minutes
 #   make check-change  a change of a mesh, broken at each step in each way (an hour)
+#   make check-join    a join, broken at each step in each way; every pair of NAT kinds; a rekey by the relay (20 minutes)
 #   make bench      figures, as ratios       make install  DESTDIR and PREFIX are honoured
 #   make unit|asan|tsan|fuzz|lint            parts of the suite          V=1 shows the commands
 BUILD   ?= build
@@ -64,7 +65,7 @@ DYNAMIC_PROGRAM := $(BUILD)/wgdeck
 STATIC_PROGRAM  := $(BUILD)/wgdeck-$(MACHINE)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*_test.c))
 
-.PHONY: all deps check check-vm check-engine check-change demo bench asan tsan fuzz lint unit install clean distclean FORCE
+.PHONY: all deps check check-vm check-engine check-change check-join demo bench asan tsan fuzz lint unit install clean distclean FORCE
 all: $(DYNAMIC_PROGRAM) $(STATIC_PROGRAM)
 
 $(CJSON):
@@ -176,6 +177,11 @@ check-change:
 	$(Q)tools/deps build lab test
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)BUILD=$(BUILD) WGDECK_LONG=1 tests/lab/run.py -j 3 tests/lab/crash_test.py
+
+check-join:
+	$(Q)tools/deps build lab test
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD=$(BUILD) WGDECK_LONG=1 tests/lab/run.py -j 3 tests/lab/join_test.py tests/lab/join_broken_test.py tests/lab/ladder_test.py tests/lab/relay_test.py
 
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 bench-programs: $(BENCHES)
