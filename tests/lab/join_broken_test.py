@@ -126,8 +126,8 @@ class Case:
             said, status = self.join_broken(token)
             story = f"{self.broken} at {self.step}/6: status {status}\n{said}"
             m = self.lab.host("m")
-            # Who was not killed, and says that it failed, has left nothing; but where it says that nobody can tell yet.
-            if self.broken not in ("kill_join", "kill_all", "power_cut") and status != 0 and "same command" not in said:
+            # Who was not killed, and says that it failed, has left nothing; but where it says that nobody can tell yet, or that a guard has to do it (its helper was killed).
+            if self.broken not in ("kill_join", "kill_all", "power_cut") and status != 0 and "same command" not in said and not (self.broken == "kill_helper" and "its guard does it" in said):
                 if self.broken == "cut_ssh":
                     self.mend()
                 assert not differs(before, what_is_there(m)), f"it failed, and left something\n{differs(before, what_is_there(m))}\n{story}"
@@ -143,10 +143,10 @@ class Case:
             hub = self.lab.host("hub")
             rows, conf = set(hub.rows()), hub.read("/etc/wireguard/wg0.conf")
             assert rows == set(re.findall(r"PublicKey = (\S+)", conf)) and len(rows) == 2, f"the hub's running and saved rows differ\n{rows}\n{story}"
-            # The line is burnt when the newcomer has said that it knows; else sshd lets nobody in by it after its time, and the next word with the hub takes it out.
+            # The line is burnt when the newcomer has said that it knows, which is what is broken at 6; else the next word with the hub ten minutes later takes it out, and sshd lets nobody in after its time.
             wgdeck(self.lab, "-m", FILE, "invite", "list", check=(0,))
             keys = hub.run("cat /root/.ssh/authorized_keys2 2>/dev/null", check=False).stdout
-            assert "wgdeck" not in keys or status != 0, f"the key is still taken\n{keys}\n{story}"
+            assert "wgdeck" not in keys or status != 0 or self.step == 6, f"the key is still taken\n{keys}\n{story}"
             m.run([STATIC, "leave", "--yes"], timeout=30)
             left = differs(before, what_is_there(m))
             assert not left, f"leave left something\n{left}\n{story}"
